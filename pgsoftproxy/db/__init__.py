@@ -1,0 +1,1 @@
+"""The only room that imports a database driver: control connections, catalog, ledger."""

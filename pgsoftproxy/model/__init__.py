@@ -1,0 +1,1 @@
+"""Values that every other room shares: catalog, policy, context. No I/O, no SQL text, no bytes."""

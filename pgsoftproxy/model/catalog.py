@@ -1,0 +1,147 @@
+"""The proxy's snapshot of one database: relations, columns, keys, foreign keys, views, search paths.
+
+Values only. `db.introspect` fills it; it must not know how, nor what the configuration protects.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+DEFAULT_SEARCH_PATH = ("$user", "public")
+
+
+class RelationKind(Enum):
+    """Kinds of relation, with `pg_class.relkind` as value."""
+
+    TABLE = "r"
+    PARTITIONED = "p"
+    VIEW = "v"
+    MATVIEW = "m"
+    FOREIGN = "f"
+
+
+class KeyAction(Enum):
+    """Referential actions, with `pg_constraint.confdeltype` as value."""
+
+    NO_ACTION = "a"
+    RESTRICT = "r"
+    CASCADE = "c"
+    SET_NULL = "n"
+    SET_DEFAULT = "d"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One live (not dropped) column; `type_name` is what `format_type` prints."""
+
+    name: str
+    type_name: str
+    not_null: bool = False
+    generated: bool = False
+    default: str | None = None
+    identity: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueIndex:
+    """One unique index. A `None` in `columns` is an expression; `predicate` is that of a partial index."""
+
+    name: str
+    columns: tuple[str | None, ...]
+    predicate: str | None = None
+    primary: bool = False
+    constraint: str | None = None
+    valid: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """One foreign key; `relation` (the child) and `references` (the parent) are oids."""
+
+    name: str
+    relation: int
+    references: int
+    columns: tuple[str, ...]
+    referenced_columns: tuple[str, ...]
+    on_delete: KeyAction = KeyAction.NO_ACTION
+    on_update: KeyAction = KeyAction.NO_ACTION
+    deferrable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One relation; `columns` in attribute order without dropped ones, `parents` as oids.
+
+    `reads` holds the oids that a view's or matview's definition names; for other kinds it is empty.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: RelationKind = RelationKind.TABLE
+    columns: tuple[Column, ...] = ()
+    unique_indexes: tuple[UniqueIndex, ...] = ()
+    parents: tuple[int, ...] = ()
+    is_partition: bool = False
+    definition: str | None = None
+    reads: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Return `schema.name`, unquoted, as messages and metrics print it."""
+        return f"{self.schema}.{self.name}"
+
+    def column(self, name: str) -> Column | None:
+        """Return the column of that name, if there is one."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def position(self, name: str) -> int:
+        """Return the 0-based place of a column among the live ones; ValueError if it has none."""
+        return [column.name for column in self.columns].index(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """A consistent snapshot of one database.
+
+    `search_paths` maps a role name to the path its sessions start with (`ALTER ROLE` and `ALTER DATABASE`
+    defaults resolved); a role not in it starts with `search_path`. `memberships` maps a role to every role
+    that it is a member of, directly or not.
+    """
+
+    database: str
+    server_version: int = 0
+    relations: Mapping[int, Relation] = field(default_factory=dict)
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    search_path: tuple[str, ...] = DEFAULT_SEARCH_PATH
+    search_paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    memberships: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    _by_name: dict[tuple[str, str], Relation] = field(init=False, repr=False, compare=False)
+    _children: dict[int, tuple[int, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        children: dict[int, tuple[int, ...]] = {}
+        for relation in self.relations.values():
+            for parent in relation.parents:
+                children[parent] = (*children.get(parent, ()), relation.oid)
+        object.__setattr__(self, "_by_name", {(r.schema, r.name): r for r in self.relations.values()})
+        object.__setattr__(self, "_children", children)
+
+    def find(self, schema: str, name: str) -> Relation | None:
+        """Return the relation of that exact (folded, unquoted) name."""
+        return self._by_name.get((schema, name))
+
+    def path_of(self, role: str) -> tuple[str, ...]:
+        """Return the search_path that a new session of this role starts with, `$user` unexpanded."""
+        return self.search_paths.get(role, self.search_path)
+
+    def descendants(self, oid: int) -> Iterator[Relation]:
+        """Yield every partition and inheritance child below a relation, each once."""
+        seen: set[int] = set()
+        todo = list(self._children.get(oid, ()))
+        while todo:
+            child = todo.pop()
+            if child not in seen:
+                seen.add(child)
+                yield self.relations[child]
+                todo.extend(self._children.get(child, ()))

@@ -1,0 +1,236 @@
+"""What a statement's meaning depends on besides its text: search_path, visibility, delete mode, grants.
+
+Immutable values with the transaction rules of PostgreSQL's SET. Must not know SQL text or the wire.
+
+Theory. The server keeps for each variable a stack of values; so does `Variables`, for all tracked
+variables at once. `current` is in effect now; `session` is what a COMMIT leaves (SET changes both, SET
+LOCAL only `current`); `start` is what a ROLLBACK leaves; each savepoint remembers both. Outside an explicit
+transaction every Query message, and every run of messages up to a Sync, is an implicit transaction of its own.
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import assert_never
+
+from pgsoftproxy.model.effects import (
+    ChangesCatalog,
+    Deallocates,
+    DiscardsAll,
+    Effect,
+    Executes,
+    Prepares,
+    ResetsAll,
+    SetsVariable,
+    Transaction,
+    TransactionVerb,
+    Variable,
+)
+
+
+class VisibilityMode(Enum):
+    """Which rows of a protected table a session sees."""
+
+    LIVE = "live"
+    ALL = "all"
+    DELETED = "deleted"
+    AS_OF = "as_of"
+
+
+class DeleteMode(Enum):
+    """What a DELETE does: stamp the row, or physically remove it."""
+
+    SOFT = "soft"
+    HARD = "hard"
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """A visibility with its argument; empty `tables` means every protected table.
+
+    `tables` holds (schema, name) pairs; a table not in it stays live. A schema of "" stands for a name that
+    was given unqualified and matches that name in every schema.
+    """
+
+    mode: VisibilityMode = VisibilityMode.LIVE
+    as_of: str | None = None
+    tables: frozenset[tuple[str, str]] = frozenset()
+
+    def of(self, schema: str, name: str) -> VisibilityMode:
+        """Return the mode that applies to one table."""
+        if not self.tables or (schema, name) in self.tables or ("", name) in self.tables:
+            return self.mode
+        return VisibilityMode.LIVE
+
+
+LIVE = Visibility()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPath:
+    """A search_path as set, `$user` unexpanded. Not `certain`: the proxy could not follow a change of it."""
+
+    schemas: tuple[str, ...] = ("$user", "public")
+    certain: bool = True
+
+
+UNCERTAIN_PATH = SearchPath((), certain=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The tracked variables at one moment. `user` is the current_user that `$user` stands for."""
+
+    user: str = ""
+    search_path: SearchPath = SearchPath()
+    visibility: Visibility = LIVE
+    delete: DeleteMode = DeleteMode.SOFT
+
+    def with_value(self, variable: Variable, value: object) -> "Values":
+        """Return a copy with one variable changed; the value has that variable's type."""
+        match variable:
+            case Variable.SEARCH_PATH:
+                assert isinstance(value, SearchPath)
+                return replace(self, search_path=value)
+            case Variable.VISIBILITY:
+                assert isinstance(value, Visibility)
+                return replace(self, visibility=value)
+            case Variable.DELETE:
+                assert isinstance(value, DeleteMode)
+                return replace(self, delete=value)
+            case Variable.USER:
+                assert isinstance(value, str)
+                return replace(self, user=value)
+            case _:
+                assert_never(variable)
+
+    def value(self, variable: Variable) -> object:
+        """Return one variable's value."""
+        match variable:
+            case Variable.SEARCH_PATH:
+                return self.search_path
+            case Variable.VISIBILITY:
+                return self.visibility
+            case Variable.DELETE:
+                return self.delete
+            case Variable.USER:
+                return self.user
+            case _:
+                assert_never(variable)
+
+
+@dataclass(frozen=True, slots=True)
+class Savepoint:
+    """A savepoint's name and the values to go back to."""
+
+    name: str
+    session: Values
+    current: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """The tracked variables of one session with what COMMIT, ROLLBACK and RESET bring back."""
+
+    defaults: Values
+    start: Values
+    session: Values
+    current: Values
+    savepoints: tuple[Savepoint, ...] = ()
+    explicit: bool = False
+
+    @classmethod
+    def at_start(cls, values: Values) -> "Variables":
+        """Return the variables of a new session, whose start values are what RESET restores."""
+        return cls(values, values, values, values)
+
+    def after(self, effect: Effect) -> "Variables":
+        """Return the variables once the server has confirmed a statement with this effect."""
+        match effect:
+            case SetsVariable():
+                return self._set(effect)
+            case Transaction():
+                return self._transaction(effect)
+            case DiscardsAll():
+                return Variables.at_start(self.defaults)
+            case ResetsAll():
+                # RESET ALL leaves the role alone (GUC_NO_RESET_ALL).
+                session = replace(self.defaults, user=self.session.user)
+                return replace(self, session=session, current=replace(self.defaults, user=self.current.user))
+            case Prepares() | Deallocates() | Executes() | ChangesCatalog():
+                return self
+            case _:
+                assert_never(effect)
+
+    def end_implicit(self, *, failed: bool) -> "Variables":
+        """Return the variables after an implicit transaction: a ReadyForQuery that says `I`."""
+        return self._rolled_back() if failed else self._committed()
+
+    def _set(self, effect: SetsVariable) -> "Variables":
+        value = self.defaults.value(effect.variable) if effect.value is None else effect.value
+        current = self.current.with_value(effect.variable, value)
+        if effect.local:
+            return replace(self, current=current)
+        return replace(self, session=self.session.with_value(effect.variable, value), current=current)
+
+    def _transaction(self, effect: Transaction) -> "Variables":
+        match effect.verb:
+            case TransactionVerb.BEGIN:
+                return replace(self, explicit=True)
+            case TransactionVerb.COMMIT:
+                return replace(self._committed(), explicit=effect.chain)
+            case TransactionVerb.ROLLBACK:
+                return replace(self._rolled_back(), explicit=effect.chain)
+            case TransactionVerb.SAVEPOINT:
+                point = Savepoint(effect.name, self.session, self.current)
+                return replace(self, savepoints=(*self.savepoints, point))
+            case TransactionVerb.RELEASE:
+                return replace(self, savepoints=self.savepoints[: self._savepoint(effect.name)])
+            case TransactionVerb.ROLLBACK_TO:
+                index = self._savepoint(effect.name)
+                if index == len(self.savepoints):
+                    return self
+                point = self.savepoints[index]
+                kept = self.savepoints[: index + 1]
+                return replace(self, savepoints=kept, session=point.session, current=point.current)
+            case _:
+                assert_never(effect.verb)
+
+    def _savepoint(self, name: str) -> int:
+        # The innermost of that name; past the end if there is none (the server will have refused it).
+        for index in range(len(self.savepoints) - 1, -1, -1):
+            if self.savepoints[index].name == name:
+                return index
+        return len(self.savepoints)
+
+    def _committed(self) -> "Variables":
+        return Variables(self.defaults, self.session, self.session, self.session)
+
+    def _rolled_back(self) -> "Variables":
+        return Variables(self.defaults, self.start, self.start, self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a role may do beyond seeing live rows."""
+
+    visibility: frozenset[VisibilityMode] = frozenset({VisibilityMode.LIVE})
+    restore: bool = False
+    hard_delete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the rewriter is told besides text and policy. Hashable: it is part of the plan cache's key."""
+
+    variables: Variables
+    role: str = ""
+    grant: Grant = field(default_factory=Grant)
+
+    def after(self, effect: Effect) -> "Context":
+        """Return the context that the next statement of a batch sees."""
+        return replace(self, variables=self.variables.after(effect))
+
+    @property
+    def values(self) -> Values:
+        """Return the values in effect."""
+        return self.variables.current

@@ -1,0 +1,87 @@
+"""What a statement changes in the session, applied when the server confirms it, not when the client asks.
+
+Values only; `rewrite` finds them in the text, `session` applies them.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Variable(Enum):
+    """The variables that the meaning of a statement depends on."""
+
+    SEARCH_PATH = "search_path"
+    VISIBILITY = "pgsoftproxy.visibility"
+    DELETE = "pgsoftproxy.delete"
+    USER = "role"
+
+
+class TransactionVerb(Enum):
+    """Transaction control, by what it does to the stack of variables."""
+
+    BEGIN = "begin"
+    COMMIT = "commit"
+    ROLLBACK = "rollback"
+    SAVEPOINT = "savepoint"
+    RELEASE = "release"
+    ROLLBACK_TO = "rollback to"
+
+
+@dataclass(frozen=True, slots=True)
+class SetsVariable:
+    """SET, SET LOCAL, RESET (`value` None: the session's default) or set_config of a tracked variable."""
+
+    variable: Variable
+    value: object | None
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """BEGIN and its kin; `name` is the savepoint's. A COMMIT whose tag says ROLLBACK is a rollback."""
+
+    verb: TransactionVerb
+    name: str = ""
+    chain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardsAll:
+    """DISCARD ALL."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetsAll:
+    """RESET ALL."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesCatalog:
+    """DDL that can change a relation, a key, a view, a role's defaults: the catalog must be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepares:
+    """SQL-level PREPARE. `body` is the prepared statement in the client's words, `deletes` the table that
+    it deletes from softly: EXECUTE then answers `DELETE n`."""
+
+    name: str
+    body: str
+    deletes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deallocates:
+    """DEALLOCATE; `name` None is ALL."""
+
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Executes:
+    """EXECUTE, also inside EXPLAIN or CREATE TABLE AS: the plan of that name must still be right."""
+
+    name: str
+
+
+Effect = SetsVariable | Transaction | DiscardsAll | ResetsAll | ChangesCatalog | Prepares | Deallocates | Executes

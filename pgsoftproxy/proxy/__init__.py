@@ -1,0 +1,1 @@
+"""The only sockets on the query path."""

@@ -1,0 +1,92 @@
+"""The plan cache: text and all that its plan depends on, to plan; bounded by bytes, least recently used first.
+
+Must not know how a plan is made beyond calling the rewriter, nor who asks.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pgsoftproxy.errors import Refusal
+from pgsoftproxy.model.context import Context
+from pgsoftproxy.model.policy import Policy
+from pgsoftproxy.rewrite.plan import Kind, Outcome, Plan, Refused, Rewritten, StatementPlan
+
+ENTRY_OVERHEAD = 1200
+"""Bytes that an entry costs besides its texts: key tuple, plan, statement plans, list links (measured)."""
+
+Key = tuple[bytes, int, str, Context]
+
+
+@dataclass(slots=True)
+class CacheFigures:
+    """Running totals and the present size, read by the metrics."""
+
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
+    bytes: int = 0
+
+
+class Planner:
+    """Plan SQL texts as the wire carries them, each once for every context it is seen in.
+
+    `rewrite(sql, policy, context)` makes a plan; `clock` returns seconds; `observe_seconds` is told what each
+    miss took. One planner serves every session of a process.
+    """
+
+    def __init__(
+        self,
+        rewrite: Callable[[str, Policy, Context], Plan],
+        max_bytes: int,
+        clock: Callable[[], float],
+        observe_seconds: Callable[[float], None],
+    ) -> None:
+        self._rewrite = rewrite
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._observe_seconds = observe_seconds
+        self._plans: OrderedDict[Key, Plan] = OrderedDict()
+        self.figures = CacheFigures()
+
+    def plan(self, text: bytes, encoding: str, policy: Policy, context: Context) -> Plan:
+        """Return the plan of a text in the client's encoding (a Python codec name)."""
+        key = (text, policy.version, encoding, context)
+        plan = self._plans.get(key)
+        if plan is not None:
+            self._plans.move_to_end(key)
+            self.figures.hits += 1
+            return plan
+        self.figures.misses += 1
+        started = self._clock()
+        try:
+            sql = text.decode(encoding)
+        except UnicodeDecodeError:
+            return _invalid_bytes(encoding)
+        plan = self._rewrite(sql, policy, context)
+        self._observe_seconds(self._clock() - started)
+        if plan.cacheable:
+            self._store(key, plan)
+        return plan
+
+    def _store(self, key: Key, plan: Plan) -> None:
+        weight = _weight(key, plan)
+        if weight > self._max_bytes:
+            return
+        self._plans[key] = plan
+        self.figures.bytes += weight
+        while self.figures.bytes > self._max_bytes:
+            old = self._plans.popitem(last=False)
+            self.figures.bytes -= _weight(*old)
+            self.figures.evictions += 1
+
+
+def _weight(key: Key, plan: Plan) -> int:
+    rewritten = len(plan.sql) + sum(len(edit.text) + 120 for edit in plan.edits) if isinstance(plan, Rewritten) else 0
+    return ENTRY_OVERHEAD * max(1, len(plan.statements)) + len(key[0]) + rewritten
+
+
+def _invalid_bytes(encoding: str) -> Plan:
+    refusal = Refusal("22021", f"invalid byte sequence for encoding {encoding!r} in a statement")
+    statement = StatementPlan(Kind.INVALID, Outcome.REFUSED, refusal=refusal)
+    return Refused((statement,), refusal, cacheable=False)

@@ -1,0 +1,1 @@
+"""What the database lacks, and the SQL that mends it."""

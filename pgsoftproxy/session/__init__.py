@@ -1,0 +1,1 @@
+"""One client's conversation, without sockets: bytes in, bytes out."""
