@@ -1,0 +1,12 @@
+"""Load the fixture files and let a SIGTERM unwind the fixtures, so that no server outlives its test run."""
+
+import signal
+
+import pytest
+
+pytest_plugins = ["tests.fix_servers", "tests.fix_proxy"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Treat SIGTERM like Ctrl-C: fixtures are torn down, and with them the servers they started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,0 +1,104 @@
+"""Fixtures that give a test a real PostgreSQL: `server`, `database`, `new_server`.
+
+`PGSOFTPROXY_TEST_DSN` names one server to use alone. Otherwise `PGSOFTPROXY_TEST_VERSIONS` lists the major
+versions to run on, each in a container if a Docker engine answers, else from programs on this machine. A
+version that cannot be had is an error, never a skip.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from psycopg import sql
+
+from tests.containers import container_server, docker_answers
+from tests.servers import TRUST, GivenServer, LocalServer, Server, execute, find_programs, local_server
+
+GIVEN_DSN = os.environ.get("PGSOFTPROXY_TEST_DSN", "")
+VERSIONS = [int(part) for part in os.environ.get("PGSOFTPROXY_TEST_VERSIONS", "15,18").split(",")]
+GIVEN = 0
+"""Stands for "the version that PGSOFTPROXY_TEST_DSN has" among the parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of a test's own on a server."""
+
+    server: Server
+    name: str
+
+    @property
+    def dsn(self) -> str:
+        """Return its connection string, without the proxy."""
+        return self.server.dsn(self.name)
+
+    def execute(self, statements: str) -> list[tuple[Any, ...]]:
+        """Run SQL as superuser, without the proxy; return the rows of the last statement."""
+        return execute(self.dsn, statements)
+
+
+def make_server(version: int) -> Server:
+    """Start a server as the environment asks."""
+    if version == GIVEN:
+        return GivenServer(GIVEN_DSN)
+    return container_server(version) if docker_answers() else local_server(version)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Callable[[int], Server]]:
+    """Keep one server for each version until the end of the run; they start when first asked for."""
+    running: dict[int, Server] = {}
+
+    def get(version: int) -> Server:
+        if version not in running:
+            running[version] = make_server(version)
+        return running[version]
+
+    yield get
+    for server in running.values():
+        server.destroy()
+
+
+@pytest.fixture(
+    scope="session",
+    params=[GIVEN] if GIVEN_DSN else VERSIONS,
+    ids=lambda version: f"pg{version}" if version else "given",
+)
+def server(request: pytest.FixtureRequest, servers: Callable[[int], Server]) -> Server:
+    """Give a running server, once for each version; shared by all tests, so roles need names of their own."""
+    return servers(request.param)
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[Database]:
+    """Give an empty database, dropped afterwards; print what the server logged meanwhile."""
+    before = len(server.log())
+    made = Database(server, f"test_{uuid4().hex[:12]}")
+    name = sql.Identifier(made.name).as_string(None)
+    execute(server.dsn(), f"CREATE DATABASE {name}")
+    yield made
+    print(server.log()[before:])  # pytest shows it where the test failed
+    execute(server.dsn(), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def new_server() -> Iterator[Callable[..., LocalServer]]:
+    """Give a factory of servers that the test may stop, kill and configure.
+
+    `new_server(version=18, hba="...", max_connections="5")`; the default version is the newest that this
+    machine has programs for.
+    """
+    made: list[LocalServer] = []
+
+    def make(version: int | None = None, hba: str = TRUST, **settings: str) -> LocalServer:
+        wanted = version or max((known for known in (*VERSIONS, 18) if find_programs(known)), default=18)
+        made.append(local_server(wanted, settings, hba))
+        return made[-1]
+
+    yield make
+    for server in made:
+        print(server.log())
+        server.destroy()

