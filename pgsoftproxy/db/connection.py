@@ -1,0 +1,73 @@
+"""Control connections: how they are opened, bounded in time, and how their failures are told.
+
+Must not know what is read over them. No message holds a password.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+
+from pgsoftproxy.errors import UpstreamUnavailable
+
+CONNECT_TIMEOUT = 10
+APPLICATION_NAME = "pgsoftproxy"
+
+Connection = psycopg.AsyncConnection[TupleRow]
+
+
+def is_conninfo(dsn: str) -> bool:
+    """Tell whether libpq understands a connection string or URI."""
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.Error:
+        return False
+    return bool(dsn.strip())
+
+
+def describe(dsn: str, database: str | None = None) -> str:
+    """Return a connection string for people: without its password, for the database given."""
+    parts = conninfo_to_dict(dsn, dbname=database) if database else conninfo_to_dict(dsn)
+    wanted = ("user", "host", "port", "dbname")
+    return " ".join(f"{key}={parts[key]}" for key in wanted if parts.get(key) is not None)
+
+
+@asynccontextmanager
+async def connect(dsn: str, database: str | None = None) -> AsyncIterator[Connection]:
+    """Open a control connection to one database of the DSN's server, and close it at the end.
+
+    Raises UpstreamUnavailable for whatever the driver raises, inside the block too.
+    """
+    try:
+        connection = await psycopg.AsyncConnection.connect(
+            _conninfo(dsn, database), autocommit=True, prepare_threshold=None
+        )
+        async with connection:
+            yield connection
+    except psycopg.Error as error:
+        raise UpstreamUnavailable(_told(error, dsn, database)) from error
+
+
+def _conninfo(dsn: str, database: str | None) -> str:
+    parts = conninfo_to_dict(dsn)
+    wanted: dict[str, str | int] = {"connect_timeout": CONNECT_TIMEOUT, "application_name": APPLICATION_NAME}
+    changed = {key: value for key, value in wanted.items() if parts.get(key) is None}
+    if database is not None:
+        changed["dbname"] = database
+    return make_conninfo(dsn, **changed)
+
+
+def _told(error: psycopg.Error, dsn: str, database: str | None) -> str:
+    reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.Error:  # its message quotes pieces of the string
+        return "the control connection string is not valid"
+    for secret in (parts.get("password"), parts.get("sslpassword")):
+        if secret:
+            reason = reason.replace(str(secret), "***")
+    name = database or parts.get("dbname")
+    place = f'database "{name}"' if name else "the control database"
+    return f"{place} cannot be read: {reason}"

@@ -1,0 +1,10 @@
+"""The configuration: its tree of sections and keys, and how file, environment and flags fill it.
+
+The only room that imports pydantic. Imported by the composition root and the command line alone; everything
+below is handed plain values.
+"""
+
+from pgsoftproxy.settings.load import load
+from pgsoftproxy.settings.tree import Settings
+
+__all__ = ["Settings", "load"]

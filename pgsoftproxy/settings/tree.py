@@ -1,0 +1,265 @@
+"""The configuration tree: every section, key, default and constraint, as frozen pydantic models.
+
+Must not know where a value came from (file, environment, flag); `load` does. Descriptions and `Must` texts
+are the source of the error messages, the JSON schema and the key tables of docs/configuration.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
+
+from pgsoftproxy.db.connection import is_conninfo
+from pgsoftproxy.model.context import Grant, VisibilityMode
+from pgsoftproxy.model.policy import Mode, TableRule
+from pgsoftproxy.settings.origins import Origins
+
+YEAR = 31_536_000
+
+
+@dataclass(frozen=True, slots=True)
+class Must:
+    """What a value must be, in words that follow "must be"."""
+
+    be: str
+
+
+def _conninfo(dsn: str) -> str:
+    if not is_conninfo(dsn):
+        raise ValueError("not a conninfo")
+    return dsn
+
+
+def _host(host: str) -> str:
+    if not host or any(char.isspace() or char in "@,?" for char in host) or "://" in host:
+        raise ValueError("not a host")
+    return host
+
+
+def _table_name(pattern: str) -> str:
+    parts = pattern.split(".", 1)
+    if not all(parts):
+        raise ValueError("needs a schema and a name, as in app.users")
+    if any(len(part) > 1 and part[0] == part[-1] == '"' for part in parts):
+        raise ValueError("is written as the catalog stores the name, without SQL quotes")
+    return pattern
+
+
+Port = Annotated[int, Field(ge=0, le=65535), Must("an integer between 0 and 65535")]
+Count = Annotated[int, Field(ge=1, le=1_000_000), Must("an integer between 1 and 1000000")]
+Bytes = Annotated[int, Field(ge=0, le=2**40), Must("a number of bytes between 0 and 2^40")]
+Timeout = Annotated[
+    float, Field(gt=0, le=YEAR, allow_inf_nan=False), Must(f"a number of seconds above 0, at most {YEAR}")
+]
+Seconds = Annotated[
+    float, Field(ge=0, le=YEAR, allow_inf_nan=False), Must(f"a number of seconds between 0 and {YEAR}")
+]
+Flag = Annotated[bool, Must("true or false")]
+Host = Annotated[str, AfterValidator(_host), Must("a host name, an address or a socket directory")]
+Hosts = Annotated[
+    Host | Annotated[tuple[Host, ...], Field(strict=False, min_length=1)], Must("a host or a list of hosts")
+]
+ColumnName = Annotated[str, Field(min_length=1), Must("the name of a column")]
+OptionalColumn = Annotated[str | None, Must('the name of a column, or "" for none')]
+TableMode = Annotated[Mode, Field(strict=False), Must('"enforce" or "observe"')]
+Modes = Annotated[
+    frozenset[Annotated[VisibilityMode, Field(strict=False)]],
+    Field(strict=False),
+    Must('a list of "live", "all", "deleted" and "as_of"'),
+]
+Dsn = Annotated[
+    str,
+    AfterValidator(_conninfo),
+    Must("a connection string, as in postgresql://user@host:5432/database or host=... dbname=..."),
+]
+TableName = Annotated[str, AfterValidator(_table_name)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Listen(_Section):
+    """Where clients connect to."""
+
+    host: Host = Field(default="127.0.0.1", description="Address to listen on; `0.0.0.0` or `::` for all.")
+    port: Port = Field(default=6543, description="Port to listen on; 0 takes any free one (it is logged).")
+
+
+class Upstream(_Section):
+    """The PostgreSQL server behind the proxy."""
+
+    host: Hosts = Field(
+        default="127.0.0.1",
+        description="Host, or a list of hosts of which the first that takes writes is used.",
+    )
+    port: Port = Field(default=5432, description="Port of each host.")
+    connect_timeout: Timeout = Field(
+        default=10.0, description="Seconds to wait for a connection to one host."
+    )
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Return the hosts in the order in which they are tried."""
+        return (self.host,) if isinstance(self.host, str) else self.host
+
+
+class Control(_Section):
+    """The proxy's own connection, from which it reads the catalog."""
+
+    dsn: Dsn = Field(
+        repr=False,
+        description="Connection string or URI. For other databases only the database name in it is replaced.",
+    )
+    refresh_interval: Timeout = Field(default=30.0, description="Seconds between two reads of each catalog.")
+
+
+class Metrics(_Section):
+    """Where `/metrics`, `/healthz` and `/readyz` are served."""
+
+    host: Host = Field(default="127.0.0.1", description="Address to listen on.")
+    port: Port = Field(default=9187, description="Port to listen on; 0 takes any free one (it is logged).")
+
+
+class Logs(_Section):
+    """The log, on standard error."""
+
+    format: Annotated[Literal["text", "json"], Must('"text" or "json"')] = Field(
+        default="text", description="Lines for people, or one JSON object a line."
+    )
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Must('"debug", "info", "warning" or "error"')
+    ] = Field(default="info", description="The least severe level that is logged.")
+    sql_literals: Flag = Field(
+        default=False, description="Log SQL with its literals, which may be personal data."
+    )
+
+
+class Limits(_Section):
+    """What one process takes on."""
+
+    connections: Count = Field(default=1000, description="Client connections; one more is refused (53300).")
+    login_timeout: Timeout = Field(default=60.0, description="Seconds a client may take to log in.")
+    idle_timeout: Seconds = Field(
+        default=0.0, description="Seconds a session may be idle outside a transaction; 0 for ever."
+    )
+    drain_timeout: Seconds = Field(
+        default=30.0, description="Seconds that SIGTERM waits for transactions to end."
+    )
+    statement_bytes: Bytes = Field(
+        default=16 * 2**20, description="Longest SQL text; a longer one is refused (54000)."
+    )
+    plan_cache_bytes: Bytes = Field(
+        default=64 * 2**20, description="Memory for the plan cache; 0 turns it off."
+    )
+
+
+class Defaults(_Section):
+    """What a table inherits where its own section is silent."""
+
+    column: ColumnName = Field(
+        default="deleted_at", description="Deletion column: `timestamptz`, `timestamp` or `boolean`."
+    )
+    mode: TableMode = Field(
+        default=Mode.ENFORCE,
+        description="`enforce`, or `observe`: rewrite nothing, count what would have leaked.",
+    )
+    deleted_by: OptionalColumn = Field(
+        default=None, description="Column that takes the session user of a DELETE."
+    )
+    deletion_id: OptionalColumn = Field(
+        default=None, description="`uuid` column that takes one value per root DELETE."
+    )
+
+
+class Table(_Section):
+    """One protected table, or all that a glob such as `app.*` or `*.users` matches."""
+
+    column: ColumnName | None = Field(default=None, description="Deletion column of this table.")
+    mode: TableMode | None = Field(default=None, description="`enforce` or `observe`.")
+    deleted_by: OptionalColumn = Field(
+        default=None, description='Column that takes the session user of a DELETE; `""` for none.'
+    )
+    deletion_id: OptionalColumn = Field(
+        default=None, description='`uuid` column that takes one value per root DELETE; `""` for none.'
+    )
+    created_at: OptionalColumn = Field(
+        default=None,
+        description="Column with the time of the row's creation, which visibility `as_of` respects.",
+    )
+
+
+class Database(_Section):
+    """What differs in one database."""
+
+    tables: Mapping[TableName, Table] = Field(
+        default_factory=dict,
+        description="Tables of this database alone; keys left out come from the same name in `[tables]`.",
+    )
+
+
+class Role(_Section):
+    """What a role, and every member of it, may do beyond seeing live rows."""
+
+    visibility: Modes = Field(
+        default=frozenset(), description="Visibilities it may set; `live` needs no grant."
+    )
+    restore: Flag = Field(default=False, description="May bring deleted rows back.")
+    hard_delete: Flag = Field(
+        default=False, description="May physically delete rows, and drop protected tables."
+    )
+
+
+class Settings(_Section):
+    """The whole configuration, from file, environment and flags."""
+
+    listen: Listen = Field(default_factory=Listen)
+    upstream: Upstream = Field(default_factory=Upstream)
+    control: Control
+    metrics: Metrics = Field(default_factory=Metrics)
+    logs: Logs = Field(default_factory=Logs)
+    limits: Limits = Field(default_factory=Limits)
+    defaults: Defaults = Field(default_factory=Defaults)
+    tables: Mapping[TableName, Table] = Field(default_factory=dict)
+    databases: Mapping[str, Database] = Field(default_factory=dict)
+    roles: Mapping[str, Role] = Field(default_factory=dict)
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep the origins that `load` validated with; there are none when settings are built in code."""
+        if isinstance(context, Origins):
+            self._origins = context
+
+    def rules(self) -> tuple[TableRule, ...]:
+        """Return one rule for each table section, `[defaults]` resolved; `origin` is its `file:line`."""
+        rules = [self._rule((table,), ("tables", pattern), None) for pattern, table in self.tables.items()]
+        for name, database in self.databases.items():
+            for pattern, table in database.tables.items():
+                chain = (table, self.tables[pattern]) if pattern in self.tables else (table,)
+                rules.append(self._rule(chain, ("databases", name, "tables", pattern), name))
+        return tuple(rules)
+
+    def grants(self) -> dict[str, Grant]:
+        """Return what each role of `[roles]` may do."""
+        always = Grant().visibility
+        return {
+            name: Grant(always | role.visibility, restore=role.restore, hard_delete=role.hard_delete)
+            for name, role in self.roles.items()
+        }
+
+    def _rule(self, chain: tuple[Table, ...], path: tuple[str, ...], database: str | None) -> TableRule:
+        def resolved(key: str, default: Any = None) -> Any:
+            found = (getattr(table, key) for table in chain)
+            return next((value for value in found if value is not None), default)
+
+        return TableRule(
+            pattern=path[-1],
+            column=resolved("column", self.defaults.column),
+            deleted_by=resolved("deleted_by", self.defaults.deleted_by) or None,
+            deletion_id=resolved("deletion_id", self.defaults.deletion_id) or None,
+            created_at=resolved("created_at") or None,
+            mode=resolved("mode", self.defaults.mode),
+            database=database,
+            origin=self._origins.of(path),
+        )
