@@ -1,0 +1,46 @@
+# Everything below needs python3 (3.11 or newer) with venv and pip, and make. Nothing is installed outside .venv.
+# ARGS goes to the program a target runs: make test ARGS="-k visibility"
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PINS := requirements/base.txt requirements/demo.txt requirements/dev.txt
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check bench clean
+
+help:  ## print this menu
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make .venv with pinned dependencies; the others imply it
+
+$(READY): pyproject.toml $(PINS)
+	@$(PYTHON) -c 'import sys; sys.exit("python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)  ## delete a row through the proxy, and see that it is gone and still there
+	$(BIN)/pgsoftproxy demo $(ARGS)
+
+test: $(READY)  ## the tests, without the slow ones
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+test-all: $(READY)  ## all tests
+	$(BIN)/pytest $(ARGS)
+
+check: $(READY)  ## what CI checks besides the tests: ruff, formatting, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## CPU per query of the proxy and of PgBouncer
+	$(BIN)/python -m tests.bench.run $(ARGS)
+
+clean:  ## remove .venv, caches and build results
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
