@@ -1,0 +1,229 @@
+"""Read one database's catalog over a control connection: a few set-based queries in one snapshot.
+
+Needs no privilege beyond CONNECT. Must not know what the configuration protects. For PostgreSQL 13 to 18.
+
+The transaction's snapshot covers what the queries read; pg_get_viewdef, pg_get_expr and format_type look at
+the catalogs as they are now. DDL that commits in between can make them fail or return NULL: then all is read
+again. They also take an ACCESS SHARE lock, so that a relation someone holds exclusively makes the load wait;
+`lock_timeout` bounds that.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncCursor, IsolationLevel, errors
+
+from pgsoftproxy.db.connection import Connection, connect
+from pgsoftproxy.db.queries import (
+    COLUMNS,
+    FOREIGN_KEYS,
+    INHERITANCE,
+    MEMBERSHIPS,
+    RELATIONS,
+    SEARCH_PATHS,
+    SERVER,
+    SERVER_FILE_PATH,
+    SESSION,
+    UNIQUE_INDEXES,
+    VIEW_READS,
+)
+from pgsoftproxy.errors import UpstreamUnavailable
+from pgsoftproxy.model.catalog import (
+    DEFAULT_SEARCH_PATH,
+    Catalog,
+    Column,
+    ForeignKey,
+    KeyAction,
+    Relation,
+    RelationKind,
+    UniqueIndex,
+)
+from pgsoftproxy.model.parsing import parse_search_path
+
+ATTEMPTS = 5
+LOAD_TIMEOUT = 60.0
+SERVER_WIDE = frozenset({"default", "environment variable", "configuration file", "command line"})
+"""Sources in pg_settings that hold for every session of the server."""
+
+Rows = list[tuple[Any, ...]]
+
+
+async def load_catalog(dsn: str, database: str | None = None) -> Catalog:
+    """Return the catalog of a database of the DSN's server, of the DSN's own if none is named.
+
+    A view's `definition` comes without its final semicolon, and with every name outside pg_catalog qualified.
+    A NOT ENFORCED foreign key (18) is left out: the server does nothing for it. Raises UpstreamUnavailable.
+    """
+    try:
+        async with asyncio.timeout(LOAD_TIMEOUT), connect(dsn, database) as connection:
+            for attempt in range(ATTEMPTS):
+                try:
+                    return await _load(connection)
+                except (errors.InternalError_, errors.UndefinedTable, _Moved):
+                    if attempt == ATTEMPTS - 1:
+                        raise
+    except TimeoutError:
+        message = f"the catalog was not read within {LOAD_TIMEOUT:g} seconds"
+        raise UpstreamUnavailable(message) from None
+    except _Moved as moved:
+        raise UpstreamUnavailable(f"the catalog changes too often to be read: {moved}") from None
+    raise AssertionError("the last attempt returns or raises")
+
+
+class _Moved(Exception):
+    """A definition vanished between the snapshot and the reading of it."""
+
+
+async def _load(connection: Connection) -> Catalog:
+    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+    await connection.set_read_only(True)
+    async with connection.transaction(), connection.cursor() as cursor:
+        server = await _rows(cursor, SERVER)  # before SESSION changes the search_path
+        await cursor.execute(SESSION)
+        columns = await _rows(cursor, COLUMNS)
+        parts = _Parts(
+            columns=_columns(columns),
+            numbers={(row[0], row[1]): row[2] for row in columns},
+            parents=_grouped(await _rows(cursor, INHERITANCE)),
+            reads=_grouped(await _rows(cursor, VIEW_READS)),
+        )
+        relations = _relations(await _rows(cursor, RELATIONS), await _rows(cursor, UNIQUE_INDEXES), parts)
+        foreign_keys = _foreign_keys(await _rows(cursor, FOREIGN_KEYS), relations, parts)
+        paths = await _search_paths(cursor, server[0])
+        memberships = await _rows(cursor, MEMBERSHIPS)
+    name, version = server[0][:2]
+    return Catalog(
+        database=name,
+        server_version=version,
+        relations=relations,
+        foreign_keys=foreign_keys,
+        search_path=paths.get("", DEFAULT_SEARCH_PATH),
+        search_paths={role: path for role, path in paths.items() if role},
+        memberships=closure(memberships),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What belongs to relations, by oid; `numbers` names a column by relation and attribute number."""
+
+    columns: Mapping[int, tuple[Column, ...]]
+    numbers: Mapping[tuple[int, int], str]
+    parents: Mapping[int, tuple[int, ...]]
+    reads: Mapping[int, tuple[int, ...]]
+
+
+async def _rows(cursor: AsyncCursor[Any], query: str) -> Rows:
+    await cursor.execute(query.encode())
+    return await cursor.fetchall()
+
+
+def _grouped(rows: Rows) -> dict[int, tuple[int, ...]]:
+    grouped: dict[int, list[int]] = defaultdict(list)
+    for oid, other in rows:
+        grouped[oid].append(other)
+    return {oid: tuple(others) for oid, others in grouped.items()}
+
+
+def _columns(rows: Rows) -> dict[int, tuple[Column, ...]]:
+    grouped: dict[int, list[Column]] = defaultdict(list)
+    for oid, _, name, type_name, not_null, generated, identity, default in rows:
+        column = Column(name, type_name, not_null, generated, default, identity)
+        grouped[oid].append(column)
+    return {oid: tuple(columns) for oid, columns in grouped.items()}
+
+
+def _relations(rows: Rows, index_rows: Rows, parts: _Parts) -> dict[int, Relation]:
+    indexes = _unique_indexes(index_rows, parts)
+    known = {row[0] for row in rows}
+    relations: dict[int, Relation] = {}
+    for oid, schema, name, kind, is_partition, definition in rows:
+        is_view = kind in ("v", "m")
+        if is_view and definition is None:
+            raise _Moved(f"view {schema}.{name} was dropped")
+        relations[oid] = Relation(
+            oid,
+            schema,
+            name,
+            RelationKind(kind),
+            parts.columns.get(oid, ()),
+            indexes.get(oid, ()),
+            tuple(parent for parent in parts.parents.get(oid, ()) if parent in known),
+            is_partition,
+            definition.rstrip().removesuffix(";") if is_view else None,
+            tuple(read for read in parts.reads.get(oid, ()) if read in known),
+        )
+    return relations
+
+
+def _unique_indexes(rows: Rows, parts: _Parts) -> dict[int, tuple[UniqueIndex, ...]]:
+    grouped: dict[int, list[UniqueIndex]] = defaultdict(list)
+    for oid, name, numbers, partial, predicate, primary, constraint, valid in rows:
+        if partial and predicate is None:
+            raise _Moved(f"index {name} was dropped")
+        # Attribute number 0 is an expression.
+        columns = tuple(parts.numbers.get((oid, number)) for number in numbers)
+        grouped[oid].append(UniqueIndex(name, columns, predicate, primary, constraint, valid))
+    return {oid: tuple(indexes) for oid, indexes in grouped.items()}
+
+
+def _foreign_keys(rows: Rows, relations: Mapping[int, Relation], parts: _Parts) -> tuple[ForeignKey, ...]:
+    return tuple(
+        ForeignKey(
+            name,
+            child,
+            parent,
+            tuple(parts.numbers[child, number] for number in numbers),
+            tuple(parts.numbers[parent, number] for number in parent_numbers),
+            KeyAction(on_delete),
+            KeyAction(on_update),
+            deferrable,
+        )
+        for name, child, parent, numbers, parent_numbers, on_delete, on_update, deferrable in rows
+        if child in relations and parent in relations
+    )
+
+
+async def _search_paths(cursor: AsyncCursor[Any], server: tuple[Any, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the path that each role's sessions start with; "" stands for roles without one of their own.
+
+    Precedence as in process_settings(): role in database, role, database, ALTER ROLE ALL, server.
+    """
+    _, _, own, source, boot, may_read_files = server
+    paths: dict[str, str] = {"": own if source in SERVER_WIDE else boot}
+    if source not in SERVER_WIDE and may_read_files:
+        # The control role's own setting hides the server's; the files still show it.
+        paths.update(await _rows(cursor, SERVER_FILE_PATH))
+    paths.update(await _rows(cursor, SEARCH_PATHS))  # ordered: the stronger setting comes later
+    return {role: _parsed(text) for role, text in paths.items()}
+
+
+def _parsed(setting: str) -> tuple[str, ...]:
+    try:
+        return parse_search_path(setting)
+    except ValueError as error:
+        raise UpstreamUnavailable(f"a search_path default cannot be understood: {error}") from None
+
+
+def closure(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
+    """Map each member to every role it is a member of, directly or not.
+
+    >>> closure([("ann", "staff"), ("staff", "all")])["ann"] == {"staff", "all"}
+    True
+    """
+    direct: dict[str, set[str]] = defaultdict(set)
+    for member, role in pairs:
+        direct[member].add(role)
+    closed: dict[str, frozenset[str]] = {}
+    for member in direct:
+        seen: set[str] = set()
+        todo = [member]
+        while todo:
+            fresh = direct.get(todo.pop(), set()) - seen
+            seen |= fresh
+            todo.extend(fresh)
+        closed[member] = frozenset(seen)
+    return closed

@@ -1,0 +1,103 @@
+"""The catalog queries of `introspect`, for PostgreSQL 13 to 18. Text only.
+
+User relations are those outside of information_schema and `pg_*` (catalogs, TOAST, temporary; the prefix is
+reserved).
+"""
+
+_USER_RELATIONS = """
+    pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        AND NOT pg_catalog.starts_with(n.nspname, 'pg_') AND n.nspname <> 'information_schema'
+"""
+
+SERVER = """
+SELECT pg_catalog.current_database(), pg_catalog.current_setting('server_version_num')::int,
+       s.reset_val, s.source, s.boot_val,
+       pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'EXECUTE')
+FROM pg_catalog.pg_settings AS s WHERE s.name = 'search_path'
+"""
+
+SESSION = """
+SELECT pg_catalog.set_config('search_path', '', true), pg_catalog.set_config('lock_timeout', '10s', true),
+       pg_catalog.set_config('statement_timeout', '30s', true),
+       pg_catalog.set_config('quote_all_identifiers', 'off', true)
+"""
+"""With an empty search_path, definitions print with every name qualified."""
+
+RELATIONS = f"""
+SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relispartition,
+       CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END
+FROM {_USER_RELATIONS}
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+ORDER BY c.oid
+"""  # noqa: S608 (constants of this file)
+
+COLUMNS = f"""
+SELECT c.oid, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       a.attgenerated <> '', a.attidentity <> '',
+       CASE WHEN a.atthasdef AND a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
+FROM {_USER_RELATIONS}
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.atthasdef
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+ORDER BY a.attrelid, a.attnum
+"""  # noqa: S608 (constants of this file)
+
+UNIQUE_INDEXES = f"""
+SELECT i.indrelid, x.relname, (i.indkey::int2[])[0:i.indnkeyatts - 1]::int[], i.indpred IS NOT NULL,
+       pg_catalog.pg_get_expr(i.indpred, i.indrelid), i.indisprimary, con.conname, i.indisvalid
+FROM {_USER_RELATIONS}
+JOIN pg_catalog.pg_index AS i ON i.indrelid = c.oid AND i.indisunique
+JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
+LEFT JOIN pg_catalog.pg_constraint AS con ON con.conindid = i.indexrelid
+    AND con.conrelid = i.indrelid AND con.contype IN ('p', 'u', 'x')
+ORDER BY i.indrelid, x.relname
+"""  # noqa: S608 (constants of this file)
+
+FOREIGN_KEYS = """
+SELECT k.conname, k.conrelid, k.confrelid, k.conkey::int[], k.confkey::int[],
+       k.confdeltype::text, k.confupdtype::text, k.condeferrable
+FROM pg_catalog.pg_constraint AS k
+WHERE k.contype = 'f' AND k.conparentid = 0
+    AND pg_catalog.to_jsonb(k) ->> 'conenforced' IS DISTINCT FROM 'false'
+ORDER BY k.conrelid, k.conname
+"""
+"""A key on or to a partitioned table has a copy for each partition (conparentid): the original counts."""
+
+INHERITANCE = """
+SELECT h.inhrelid, h.inhparent FROM pg_catalog.pg_inherits AS h ORDER BY h.inhrelid, h.inhseqno
+"""
+
+VIEW_READS = f"""
+SELECT DISTINCT c.oid, d.refobjid
+FROM {_USER_RELATIONS}
+JOIN pg_catalog.pg_rewrite AS r ON r.ev_class = c.oid AND r.rulename = '_RETURN'
+JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+    AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> c.oid
+WHERE c.relkind IN ('v', 'm')
+ORDER BY c.oid, d.refobjid
+"""  # noqa: S608 (constants of this file)
+
+SEARCH_PATHS = """
+SELECT COALESCE(r.rolname, ''), pg_catalog.substr(v.setting, pg_catalog.length('search_path=') + 1)
+FROM pg_catalog.pg_db_role_setting AS s
+LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole
+CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS v(setting)
+WHERE pg_catalog.starts_with(pg_catalog.lower(v.setting), 'search_path=')
+    AND (s.setrole = 0 OR r.oid IS NOT NULL)
+    AND s.setdatabase IN (
+        0, (SELECT b.oid FROM pg_catalog.pg_database AS b WHERE b.datname = pg_catalog.current_database()))
+ORDER BY s.setdatabase <> 0
+"""
+
+SERVER_FILE_PATH = """
+SELECT '', f.setting FROM pg_catalog.pg_file_settings AS f
+WHERE f.name = 'search_path' AND f.applied ORDER BY f.seqno DESC LIMIT 1
+"""
+
+MEMBERSHIPS = """
+SELECT m.rolname, g.rolname
+FROM pg_catalog.pg_auth_members AS a
+JOIN pg_catalog.pg_roles AS m ON m.oid = a.member
+JOIN pg_catalog.pg_roles AS g ON g.oid = a.roleid
+"""
