@@ -1,0 +1,86 @@
+"""The operator's port: /metrics, /healthz, /readyz; on a thread, so that a scrape never delays a statement.
+
+Must not know sessions; it reads figures that others keep. Nothing here can change anything.
+"""
+
+import socket
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import exposition
+
+from pgsoftproxy.errors import ConfigError
+from pgsoftproxy.ops.metrics import Metrics
+
+SLOW_CLIENT_SECONDS = 10.0
+
+
+class OpsServer:
+    """Serve the three pages until closed; `port` is the real one, also where 0 was asked for."""
+
+    def __init__(self, host: str, port: int, metrics: Metrics) -> None:
+        try:
+            family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            self._server = _server_class(family)((host, port), _handler_class(metrics))
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConfigError((f"metrics: cannot listen on {host}:{port}: {reason}",)) from error
+        self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, name="ops-http", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving and release the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _server_class(family: int) -> type[ThreadingHTTPServer]:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AddressFamily(family)
+        daemon_threads = True
+        block_on_close = False
+
+    return Server
+
+
+def _handler_class(metrics: Metrics) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = SLOW_CLIENT_SECONDS
+        server_version = "pgsoftproxy"
+        sys_version = ""
+
+        def do_GET(self) -> None:
+            match self.path.partition("?")[0]:
+                case "/metrics":
+                    encode, kind = exposition.choose_encoder(self.headers.get("Accept", ""))
+                    self._answer(HTTPStatus.OK, encode(metrics.registry), kind)
+                case "/healthz":
+                    self._answer(HTTPStatus.OK, b"ok\n")
+                case "/readyz":
+                    self._answer(*_readiness(metrics))
+                case _:
+                    self._answer(HTTPStatus.NOT_FOUND, b"try /metrics, /healthz or /readyz\n")
+
+        def _answer(self, status: HTTPStatus, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: scrapes and probes are not events."""
+
+    return Handler
+
+
+def _readiness(metrics: Metrics) -> tuple[HTTPStatus, bytes]:
+    figures = metrics.figures
+    if figures.draining:
+        return HTTPStatus.SERVICE_UNAVAILABLE, b"draining\n"
+    if not figures.ready:
+        return HTTPStatus.SERVICE_UNAVAILABLE, b"the catalog could not be read yet\n"
+    return HTTPStatus.OK, b"ready\n"

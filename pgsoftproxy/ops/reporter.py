@@ -1,0 +1,113 @@
+"""What sessions, the policy store and the relay report: counted, and logged where a person should see it.
+
+Owns which event is worth a log line, at what level and how often. Must not know sockets or SQL.
+"""
+
+import time
+from collections.abc import Callable
+
+from pgsoftproxy.errors import ProxyError, Refusal
+from pgsoftproxy.model.context import VisibilityMode
+from pgsoftproxy.model.policy import Problem
+from pgsoftproxy.ops.logs import Logger, Once, describe_text
+from pgsoftproxy.ops.metrics import CatalogRead, Metrics, RefusedBecause
+from pgsoftproxy.rewrite.plan import StatementPlan
+
+REPEAT_SECONDS = 10.0
+ONCE = float("inf")
+OWN_WORDS = frozenset({"0A000", "42501", "54000", "54001", "57P03", "53300"})
+"""SQLSTATEs whose message is our own and holds only names; a parser's message quotes the client's text."""
+
+
+class Reporter:
+    """Implement the observers of every room on top of metrics and one logger."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        logger: Logger,
+        *,
+        literals: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.metrics = metrics
+        self.logger = logger
+        self._literals = literals
+        self._repeats = Once(REPEAT_SECONDS, clock)
+        self._hints = Once(ONCE, clock)
+        # Bound straight to the counting: they run for every statement.
+        self.statement = metrics.statement
+        self.error = metrics.error
+
+    def refused(self, refusal: Refusal, plan: StatementPlan, user: str, database: str) -> None:
+        """Log a refused statement; a burst of the same refusal is one line with a count."""
+        own_words = self._literals or refusal.sqlstate in OWN_WORDS
+        message = refusal.message if own_words else ""
+        suppressed = self._repeats.allows((refusal.sqlstate, message, plan.kind, user, database))
+        if suppressed is not None:
+            self.logger.info(
+                "statement_refused",
+                sqlstate=refusal.sqlstate,
+                kind=plan.kind.value,
+                user=user,
+                database=database,
+                **({"reason": message} if message else {}),
+                **({"suppressed": suppressed} if suppressed else {}),
+            )
+
+    def bypass(self, mode: VisibilityMode, role: str) -> None:
+        """Log and count a statement that saw other than live rows."""
+        self.metrics.bypass(mode, role)
+        self.logger.info("visibility_used", visibility=mode.value, role=role)
+
+    def hinted(self, plan: StatementPlan, text: bytes) -> None:
+        """Log a text that names a deletion column, once."""
+        described = describe_text(text, literals=self._literals)
+        if self._hints.allows(tuple(described.values())) is not None:
+            self.logger.info(
+                "statement_names_a_deletion_column",
+                kind=plan.kind.value,
+                tables=sorted({*plan.guarded, *plan.observed}),
+                **described,
+            )
+
+    def catalog_refreshed(self, database: str, seconds: float, *, changed: bool) -> None:
+        """Count a reading of a catalog; log it if it brought something new."""
+        self.metrics.catalog_read(CatalogRead.CHANGED if changed else CatalogRead.UNCHANGED)
+        self.metrics.catalog_read_seconds.observe(seconds)
+        if changed:
+            self.logger.info("catalog_refreshed", database=database, seconds=round(seconds, 4))
+
+    def catalog_failed(self, database: str, reason: str) -> None:
+        """Count and log a catalog that could not be read."""
+        self.metrics.catalog_read(CatalogRead.FAILED)
+        suppressed = self._repeats.allows(("catalog", database, reason))
+        if suppressed is not None:
+            self.logger.warning(
+                "catalog_cannot_be_read", database=database, reason=reason, suppressed=suppressed
+            )
+
+    def policy_problems(self, database: str, problems: tuple[Problem, ...]) -> None:
+        """Keep the number of problems of a database; log each."""
+        self.metrics.policy_problems[database] = len(problems)
+        for problem in problems:
+            self.logger.warning("policy_problem", database=database, problem=str(problem))
+
+    def database_count(self, count: int) -> None:
+        """Keep the number of databases that have a policy."""
+        self.metrics.figures.databases = count
+
+    def connection_refused(self, reason: RefusedBecause, error: ProxyError) -> None:
+        """Count a connection that did not become a session; log it, a burst as one line."""
+        self.metrics.connection_refused(reason)
+        suppressed = self._repeats.allows(("connection", reason, error.message))
+        if suppressed is not None:
+            self.logger.warning(
+                "connection_refused", why=reason.value, sqlstate=error.sqlstate, reason=error.message,
+                suppressed=suppressed,
+            )  # fmt: skip
+
+    def session_crashed(self, user: str, database: str) -> None:
+        """Log a bug with its traceback; to be called while the exception is handled."""
+        self.metrics.figures.session_crashes += 1
+        self.logger.exception("session_crashed", user=user, database=database)

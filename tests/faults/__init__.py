@@ -1,0 +1,1 @@
+"""What must not hurt anyone else: bad bytes, lost servers, slow readers, bugs."""
