@@ -1,0 +1,61 @@
+"""Collect edits of a text and apply them. Knows offsets, nothing of SQL's meaning."""
+
+from dataclasses import dataclass
+
+from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.rewrite.plan import Edit
+
+# At one offset: what closes or follows an inner item comes before what closes or follows an outer one.
+ITEM, ASSIGNMENT, CLAUSE = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Placed:
+    start: int
+    rank: int
+    end: int
+    text: str
+
+
+class EditList:
+    """Edits in any order, deduplicated: a multi-assignment repeats its sub-select in the parse tree."""
+
+    def __init__(self) -> None:
+        self._placed: set[_Placed] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._placed)
+
+    def insert(self, at: int, text: str, rank: int = ITEM) -> None:
+        """Insert text at a character offset."""
+        self._placed.add(_Placed(at, rank, at, text))
+
+    def replace(self, start: int, end: int, text: str) -> None:
+        """Replace a range; insertions at its start come before it."""
+        self._placed.add(_Placed(start, CLAUSE + 1, end, text))
+
+    def update(self, other: "EditList") -> None:
+        """Take over the edits of another list."""
+        self._placed |= other._placed
+
+    def edits(self) -> tuple[Edit, ...]:
+        """Return the edits in ascending order; raises StatementRefused where two overlap."""
+        ordered = sorted(self._placed)
+        reached = 0
+        for edit in ordered:
+            if edit.start < reached:
+                raise StatementRefused("statement cannot be rewritten: its parts overlap")
+            reached = max(reached, edit.end)
+        return tuple(Edit(edit.start, edit.end, edit.text) for edit in ordered)
+
+
+def apply_edits(sql: str, edits: tuple[Edit, ...]) -> str:
+    """Return the text with ascending, non-overlapping edits applied."""
+    parts: list[str] = []
+    at = 0
+    for edit in edits:
+        parts.append(sql[at : edit.start])
+        parts.append(edit.text)
+        at = edit.end
+    parts.append(sql[at:])
+    return "".join(parts)

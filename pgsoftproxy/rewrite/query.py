@@ -1,0 +1,204 @@
+"""Rewrite the queries of one statement: dispatch each reference of interest to its rule, or refuse it.
+
+First in the cheap form (predicates in WHERE), then, where a clause's end is not sure or the checker is not
+convinced, with a zero-column join for every read.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.catalog import Relation
+from pgsoftproxy.model.policy import Mode, Protection
+from pgsoftproxy.rewrite.edits import EditList
+from pgsoftproxy.rewrite.plan import Kind, Outcome, Retag, StatementPlan
+from pgsoftproxy.rewrite.resolve import Surroundings
+from pgsoftproxy.rewrite.rules.copy_out import copy_out, refuse_copy_to_server
+from pgsoftproxy.rewrite.rules.guard_update import guard_update
+from pgsoftproxy.rewrite.rules.guard_upsert import guard_upsert
+from pgsoftproxy.rewrite.rules.hide_deleted_rows import hide_deleted_rows
+from pgsoftproxy.rewrite.rules.soften_delete import soften_delete
+from pgsoftproxy.rewrite.scope import Findings, Reference, Use
+from pgsoftproxy.rewrite.tokens import Tokens, Uncertain
+from pgsoftproxy.rewrite.tree import Node, tagged
+from pgsoftproxy.rewrite.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement to rewrite: the whole text, the statement's tree, what `scope` found in it."""
+
+    sql: str
+    statement: Node
+    findings: Findings
+    surroundings: Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The edits of a statement and the plan so far (kind and effects are the caller's)."""
+
+    plan: StatementPlan
+    edits: EditList = field(default_factory=EditList)
+
+
+def rewrite_query(query: Query, tokens: Callable[[], Tokens] | None) -> Result:
+    """Rewrite a statement's reads and writes of protected tables.
+
+    `tokens` None: a kind of statement in which nothing can be rewritten, so any read or write of a protected
+    table is refused. Raises StatementRefused, or Uncertain where no form of rewriting is sure.
+    """
+    if tokens is None:
+        for reference in query.findings.references:
+            _refuse_inside_utility(query, reference)
+        return Result(StatementPlan(Kind.UTILITY))
+    if not query.findings.references:
+        return Result(StatementPlan(Kind.UTILITY))
+    for joins_only in (False, True):
+        work = Work(tokens(), query.surroundings, query.findings, EditList(), joins_only)
+        try:
+            _apply(query, work)
+            work.finish()
+        except Uncertain:
+            continue
+        return Result(_plan(query, work), work.edits)
+    raise Uncertain
+
+
+def _plan(query: Query, work: Work) -> StatementPlan:
+    tag, statement = tagged(query.statement)
+    columns = {protection.column for protection in query.surroundings.policy.protections.values()}
+    softened = work.deletes is not None
+    return StatementPlan(
+        Kind.UTILITY,
+        Outcome.OBSERVED if work.observed else Outcome.FORWARDED,
+        translations=tuple(work.translations),
+        retag=Retag("UPDATE", "DELETE") if softened and tag == "DeleteStmt" else None,
+        guarded=tuple(work.guarded),
+        observed=tuple(work.observed),
+        deletes=work.deletes,
+        bypass=work.bypass,
+        names_column=not columns.isdisjoint(query.findings.columns),
+    )
+
+
+def _apply(query: Query, work: Work) -> None:
+    for reference in sorted(query.findings.references, key=lambda found: found.location):
+        relation = query.surroundings.relation(reference.node)
+        if relation is None:
+            continue
+        if relation.oid in query.surroundings.policy.broken and reference.use is Use.NAMED:
+            continue
+        protection = query.surroundings.protection(relation)
+        if protection is None:
+            _judge_unprotected(query, reference, relation)
+        elif protection.mode is Mode.OBSERVE:
+            work.observed.append(protection.label)
+        else:
+            _apply_rule(query, work, reference, protection)
+
+
+def _apply_rule(query: Query, work: Work, reference: Reference, protection: Protection) -> None:
+    match reference.use:
+        case Use.READ:
+            _judge_copy(query, protection.label)
+            if _is_materialized(query):
+                raise _not_covered("CREATE MATERIALIZED VIEW over", protection.label)
+            hide_deleted_rows(work, reference, protection)
+        case Use.INSERT:
+            guard_upsert(work, reference, protection)
+        case Use.UPDATE:
+            guard_update(work, reference, protection)
+        case Use.DELETE:
+            soften_delete(work, reference, protection)
+            if not query.surroundings.hard and _counts_rows_of(query, reference):
+                work.deletes = protection.label
+        case Use.MERGE:
+            raise _not_covered("MERGE into", protection.label)
+        case Use.NAMED:
+            tag, statement = tagged(query.statement)
+            if tag == "CopyStmt" and reference.node is statement.get("relation"):
+                _judge_copy(query, protection.label)
+                if not statement.get("is_from"):
+                    copy_out(work, reference, protection, statement)
+        case _:
+            assert_never(reference.use)
+
+
+def _counts_rows_of(query: Query, reference: Reference) -> bool:
+    # The DELETE whose count the command tag shows: the statement itself, or the one that it prepares.
+    tag, statement = tagged(query.statement)
+    while tag in {"PrepareStmt", "ExplainStmt"}:
+        tag, statement = tagged(statement["query"])
+    return statement is reference.owner
+
+
+def _is_materialized(query: Query) -> bool:
+    tag, statement = tagged(query.statement)
+    return tag == "CreateTableAsStmt" and statement.get("objtype") == "OBJECT_MATVIEW"
+
+
+def _judge_copy(query: Query, label: str) -> None:
+    tag, statement = tagged(query.statement)
+    if tag == "CopyStmt":
+        refuse_copy_to_server(statement, label)
+
+
+def _judge_unprotected(query: Query, reference: Reference, relation: Relation) -> None:
+    """Refuse what would uncover or physically remove rows of a protected table through another relation."""
+    policy = query.surroundings.policy
+    label = policy.exposing.get(relation.oid)
+    if label is not None and not _is_harmless(query, reference, relation):
+        kind = "view" if relation.definition is not None else "table"
+        raise StatementRefused(
+            f'{kind} "{relation.label}" shows rows of protected table "{label}"',
+            hint=f'Query "{label}" itself, or protect "{relation.label}" too.'
+            if kind == "table"
+            else f'Query "{label}" itself.',
+        )
+    label = policy.destroying.get(relation.oid)
+    removes = reference.use in {Use.DELETE, Use.MERGE}
+    if label is not None and removes and not query.surroundings.hard:
+        raise StatementRefused(
+            f'DELETE on "{relation.label}" would physically remove rows of protected table "{label}" '
+            "by ON DELETE CASCADE",
+            hint=f'Protect "{relation.label}" too, or let a role with hard_delete = true delete after '
+            "SET pgsoftproxy.delete = 'hard'.",
+        )
+
+
+def _is_harmless(query: Query, reference: Reference, relation: Relation) -> bool:
+    if relation.definition is not None:
+        return reference.use is Use.NAMED and tagged(query.statement)[0] != "CopyStmt"
+    tag, statement = tagged(query.statement)
+    if reference.use is Use.INSERT:
+        return "onConflictClause" not in reference.owner
+    if reference.use is Use.NAMED:
+        # COPY of a parent sends or takes its own rows only; a partitioned one cannot be copied out.
+        return True
+    return reference.only
+
+
+def _refuse_inside_utility(query: Query, reference: Reference) -> None:
+    if reference.use is Use.NAMED:
+        return
+    surroundings = query.surroundings
+    relation = surroundings.relation(reference.node)
+    if relation is None:
+        return
+    protection = surroundings.protection(relation)
+    if protection is not None and protection.mode is Mode.OBSERVE:
+        return
+    if protection is None and relation.oid not in surroundings.policy.exposing:
+        return
+    tag, _ = tagged(query.statement)
+    label = protection.label if protection is not None else relation.label
+    raise _not_covered(f"{tag.removesuffix('Stmt')} over", label)
+
+
+def _not_covered(what: str, label: str) -> StatementRefused:
+    return StatementRefused(
+        f'{what} protected table "{label}" is not supported by the proxy',
+        hint="Run it on a direct connection, where deleted rows are visible.",
+    )

@@ -1,0 +1,81 @@
+"""Turn a name into what the policy says of the relation it means, by the server's rules of name resolution.
+
+Pure. Where the search_path could not be followed a name counts as the protected relation it may be: an error
+is safe, a leak is not.
+"""
+
+from dataclasses import dataclass
+
+from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.catalog import Relation
+from pgsoftproxy.model.context import Context, DeleteMode, Values, VisibilityMode
+from pgsoftproxy.model.policy import Policy, Protection
+from pgsoftproxy.rewrite.tree import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """All that a statement's meaning depends on: the policy and the context it is planned in."""
+
+    policy: Policy
+    context: Context
+
+    @property
+    def values(self) -> Values:
+        """Return the tracked variables' values in effect."""
+        return self.context.values
+
+    @property
+    def may_restore(self) -> bool:
+        """Tell whether the role may change deleted rows that it sees."""
+        return self.context.grant.restore
+
+    @property
+    def hard(self) -> bool:
+        """Tell whether physical deletion was asked for (whether the role may was checked when it asked)."""
+        return self.values.delete is DeleteMode.HARD
+
+    def visibility(self, protection: Protection) -> VisibilityMode:
+        """Return the visibility in effect for one table."""
+        return self.values.visibility.of(protection.relation.schema, protection.relation.name)
+
+    def relation(self, node: Node) -> Relation | None:
+        """Return the relation that a RangeVar names, if it is one that the policy knows of."""
+        return self.named(node["relname"], node.get("schemaname"))
+
+    def named(self, name: str, schema: str | None) -> Relation | None:
+        """Return the relation of the policy that a name means, None if it is none of them.
+
+        Raises StatementRefused where it may be several and they differ.
+        """
+        candidates = self.policy.names.get(name)
+        if candidates is None:
+            return None
+        if schema is not None:
+            return next((relation for relation in candidates if relation.schema == schema), None)
+        path = self.values.search_path
+        if not path.certain:
+            return self._any(candidates)
+        for entry in path.schemas:
+            found = self.policy.catalog.find(self.values.user if entry == "$user" else entry, name)
+            if found is not None:
+                return found if found in candidates else None
+        return None
+
+    def _any(self, candidates: tuple[Relation, ...]) -> Relation:
+        if len(candidates) > 1:
+            raise StatementRefused(
+                f'relation name "{candidates[0].name}" is ambiguous while the search_path is not known',
+                hint=f'Write the schema, as in "{candidates[0].label}", or set search_path with SET.',
+            )
+        return candidates[0]
+
+    def protection(self, relation: Relation) -> Protection | None:
+        """Return the protection of a relation; raises StatementRefused where the table lost its column."""
+        reason = self.policy.broken.get(relation.oid)
+        if reason is not None:
+            raise StatementRefused(
+                f'table "{relation.label}" is configured as protected but cannot be: {reason}',
+                hint="Mend the table or the configuration; `pgsoftproxy check-config` lists what is wrong.",
+            )
+        return self.policy.protections.get(relation.oid)

@@ -1,0 +1,212 @@
+"""The rewriter: (sql, policy, context) -> plan. Pure, and never raises on a client's text.
+
+Splits a text into statements, hands each to the rules its kind needs, has `verify` prove the result, and puts
+the plans together. Each statement of a batch is planned in the context that those before it leave behind.
+"""
+
+from dataclasses import dataclass, replace
+
+from pgsoftproxy.errors import Refusal, StatementRefused
+from pgsoftproxy.model.context import Context
+from pgsoftproxy.model.effects import ChangesCatalog, Effect, Prepares, SetsVariable, Transaction
+from pgsoftproxy.model.policy import Policy
+from pgsoftproxy.rewrite.edits import EditList, apply_edits
+from pgsoftproxy.rewrite.plan import (
+    REFUSAL_SQL,
+    Forward,
+    Kind,
+    Outcome,
+    Plan,
+    Refused,
+    Retag,
+    Rewritten,
+    StatementPlan,
+)
+from pgsoftproxy.rewrite.predicates import quote_identifier, quote_literal
+from pgsoftproxy.rewrite.query import Query, rewrite_query
+from pgsoftproxy.rewrite.resolve import Surroundings
+from pgsoftproxy.rewrite.rules.follow_session import follow_session
+from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, show_value
+from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, PASSING, judge_utility
+from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION, read_directives
+from pgsoftproxy.rewrite.rules.refuse_opaque import refuse_opaque_bodies, refuse_opaque_calls
+from pgsoftproxy.rewrite.scope import find
+from pgsoftproxy.rewrite.tokens import SEMICOLON, Tokens, Uncertain
+from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged
+from pgsoftproxy.rewrite.verify import verify
+
+KINDS = {
+    "SelectStmt": Kind.SELECT,
+    "InsertStmt": Kind.INSERT,
+    "UpdateStmt": Kind.UPDATE,
+    "DeleteStmt": Kind.DELETE,
+    "MergeStmt": Kind.MERGE,
+    "CopyStmt": Kind.COPY,
+    "TruncateStmt": Kind.TRUNCATE,
+    "TransactionStmt": Kind.TRANSACTION,
+    "VariableSetStmt": Kind.SET,
+    "PrepareStmt": Kind.PREPARE,
+    "ExecuteStmt": Kind.EXECUTE,
+    "ExplainStmt": Kind.EXPLAIN,
+    "DeclareCursorStmt": Kind.CURSOR,
+    "FetchStmt": Kind.CURSOR,
+}
+WRAPPERS = frozenset({"PrepareStmt", "DeclareCursorStmt", "ExplainStmt", "CreateTableAsStmt", "CopyStmt", "CallStmt"})
+"""Statements besides the queries themselves that a query may stand in and be rewritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    plan: StatementPlan
+    edits: EditList
+
+
+class _Text:
+    """One client text with its tokens, which are scanned only where they are needed."""
+
+    def __init__(self, sql: str) -> None:
+        self.sql = sql
+        self._tokens: Tokens | None = None
+
+    @property
+    def tokens(self) -> Tokens:
+        if self._tokens is None:
+            self._tokens = Tokens(self.sql)
+        return self._tokens
+
+    def span(self, raw: Node) -> tuple[int, int]:
+        """Return the first and last token of a raw statement, without the semicolon."""
+        tokens = self.tokens
+        start = tokens.characters(int(raw.get("stmt_location", 0)))
+        length = int(raw.get("stmt_len", 0))
+        end = tokens.characters(int(raw.get("stmt_location", 0)) + length) if length else len(self.sql)
+        inside = [i for i, at in enumerate(tokens.starts) if start <= at < end and tokens.names[i] != SEMICOLON]
+        return inside[0], inside[-1]
+
+
+def rewrite(sql: str, policy: Policy, context: Context) -> Plan:
+    """Plan one text: what to send upstream in its place, and what the session must know of each statement."""
+    try:
+        statements = parse(sql)
+    except StatementRefused as error:
+        return _refused(Kind.INVALID, error.refusal)
+    text = _Text(sql)
+    plans: list[StatementPlan] = []
+    edits = EditList()
+    cacheable = True
+    for number, raw in enumerate(statements):
+        outcome = _plan_statement(text, raw, policy, context)
+        plans.append(outcome.plan)
+        if outcome.plan.refusal is not None:
+            if len(statements) == 1:
+                return Refused(tuple(plans), outcome.plan.refusal)
+            _replace_statement(text, raw, edits)
+            continue
+        edits.update(outcome.edits)
+        for effect in outcome.plan.effects:
+            context = context.after(effect)
+            if isinstance(effect, SetsVariable | Transaction) and number < len(statements) - 1:
+                cacheable = False  # the rest depends on the whole stack of variables, not on their present values
+    try:
+        return _assemble(text, plans, edits, cacheable)
+    except StatementRefused as error:
+        return _refused(plans[0].kind, error.refusal)
+
+
+def _refused(kind: Kind, refusal: Refusal) -> Refused:
+    return Refused((StatementPlan(kind, Outcome.REFUSED, refusal=refusal),), refusal)
+
+
+def _assemble(text: _Text, plans: list[StatementPlan], edits: EditList, cacheable: bool) -> Plan:
+    if not edits:
+        return Forward(tuple(plans), cacheable)
+    ordered = edits.edits()
+    return Rewritten(tuple(plans), apply_edits(text.sql, ordered), ordered, cacheable)
+
+
+def _replace_statement(text: _Text, raw: Node, edits: EditList) -> None:
+    first, last = text.span(raw)
+    edits.replace(text.tokens.starts[first], text.tokens.ends[last], REFUSAL_SQL)
+
+
+def _plan_statement(text: _Text, raw: Node, policy: Policy, context: Context) -> _Outcome:
+    tag, statement = tagged(raw["stmt"])
+    kind = KINDS.get(tag, Kind.DDL if tag in CHANGING else Kind.UTILITY)
+    try:
+        if INTRODUCTION in text.sql.lower():
+            context = read_directives(text.tokens, text.span(raw)[0], context)
+        return _decide(text, raw, kind, Surroundings(policy, context))
+    except StatementRefused as error:
+        plan = StatementPlan(kind, Outcome.REFUSED, refusal=error.refusal)
+    except Uncertain:
+        hint = "Write it in a simpler form; the proxy sends nothing that it cannot prove safe."
+        refusal = Refusal("0A000", "statement names a protected table in a form that cannot be rewritten", hint)
+        plan = StatementPlan(kind, Outcome.REFUSED, refusal=refusal)
+    return _Outcome(plan, EditList())
+
+
+def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _Outcome:
+    tag, statement = tagged(raw["stmt"])
+    context, policy = surroundings.context, surroundings.policy
+    findings = find(raw["stmt"], policy.names)
+    if policy.protections:
+        refuse_opaque_calls(findings.calls)
+    if tag == "VariableShowStmt":
+        return _plan_show(text, raw, kind, context)
+    effects = [*follow_session(tag, statement), *follow_set_config(raw["stmt"], findings.calls, context)]
+    if tag == "VariableSetStmt":
+        effects.extend(follow_set(statement, context))
+    if tag in QUERIES or tag in WRAPPERS:
+        query = Query(text.sql, raw["stmt"], findings, surroundings)
+        rewritten = rewrite_query(query, lambda: text.tokens)
+        effects.extend(_wrapper_effects(text, raw, rewritten.plan))
+        outcome = Outcome.REWRITTEN if rewritten.edits else rewritten.plan.outcome
+        plan = replace(rewritten.plan, kind=kind, outcome=outcome, effects=tuple(effects))
+        if rewritten.edits:
+            verify(_sent(text, raw, rewritten.edits), surroundings)
+        return _Outcome(plan, rewritten.edits)
+    if tag not in PASSING and tag not in CHANGING:
+        raise StatementRefused(f"statements of kind {tag} are not known to the proxy")
+    rewrite_query(Query(text.sql, raw["stmt"], findings, surroundings), None)
+    if tag in {"DoStmt", "CreateFunctionStmt"}:
+        refuse_opaque_bodies(statement, policy.names)
+    judge_utility(tag, statement, surroundings)
+    if tag in CHANGING:
+        effects.append(ChangesCatalog())
+    return _Outcome(StatementPlan(kind, effects=tuple(effects)), EditList())
+
+
+def _sent(text: _Text, raw: Node, edits: EditList) -> str:
+    """Return what is sent for one statement of the text, alone."""
+    first, last = text.span(raw)
+    start, end = text.tokens.starts[first], text.tokens.ends[last]
+    moved = tuple(replace(edit, start=edit.start - start, end=edit.end - start) for edit in edits.edits())
+    return apply_edits(text.sql[start:end], moved)
+
+
+def _wrapper_effects(text: _Text, raw: Node, plan: StatementPlan) -> list[Effect]:
+    tag, statement = tagged(raw["stmt"])
+    if tag == "PrepareStmt":
+        first, last = text.span(raw)
+        body = text.tokens.sql[text.tokens.starts[first] : text.tokens.ends[last]]
+        return [Prepares(statement["name"], body, plan.deletes)]
+    if tag == "CreateTableAsStmt" or (tag == "SelectStmt" and "intoClause" in statement):
+        return [ChangesCatalog()]
+    return []
+
+
+def _plan_show(text: _Text, raw: Node, kind: Kind, context: Context) -> _Outcome:
+    _, statement = tagged(raw["stmt"])
+    name = statement["name"]
+    value = show_value(name, context)
+    edits = EditList()
+    if value is None:
+        return _Outcome(StatementPlan(kind), edits)
+    # The server knows the variable only once it was set, so the proxy answers with a query of its own.
+    first, last = text.span(raw)
+    sql = f"SELECT {quote_literal(value)}::pg_catalog.text AS {quote_identifier(name.lower())}"
+    edits.replace(text.tokens.starts[first], text.tokens.ends[last], sql)
+    retag = Retag("SELECT", "SHOW", drop_count=True)
+    return _Outcome(StatementPlan(kind, Outcome.REWRITTEN, retag=retag), edits)
+
+

@@ -1,0 +1,275 @@
+"""RETURNING of a softened DELETE: give the row as it was before it was stamped.
+
+From PostgreSQL 18 on every column of the target becomes `old.column`, which is exact. Before, there is no way
+to name the old row in an UPDATE; but it was live, so its deletion column was NULL (or false) and, by the
+rule that bookkeeping belongs to the proxy, so were `deleted_by` and `deletion_id`.
+"""
+
+from dataclasses import dataclass
+
+from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.policy import ColumnKind, Protection
+from pgsoftproxy.rewrite.edits import CLAUSE
+from pgsoftproxy.rewrite.predicates import quote_identifier
+from pgsoftproxy.rewrite.scope import SYSTEM_COLUMNS, Reference
+from pgsoftproxy.rewrite.tokens import AFTER_WHERE, COMMA
+from pgsoftproxy.rewrite.tree import Node, strings
+from pgsoftproxy.rewrite.work import Work
+
+OLD_AND_NEW = 180000
+"""The server_version_num from which RETURNING knows OLD and NEW."""
+MOVING = SYSTEM_COLUMNS - {"tableoid"}
+"""System columns that an UPDATE changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    work: Work
+    reference: Reference
+    protection: Protection
+    old: str | None
+    new: str | None
+
+    @property
+    def name(self) -> str:
+        return self.reference.alias or str(self.reference.node["relname"])
+
+    @property
+    def stamped(self) -> frozenset[str]:
+        """Columns whose value the UPDATE changes."""
+        names = (self.protection.column, self.protection.deleted_by, self.protection.deletion_id)
+        return frozenset(name for name in names if name is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    node: object
+    parent: str
+    in_query: bool
+
+
+def answer_as_it_was(work: Work, reference: Reference, protection: Protection) -> None:
+    """Edit the RETURNING list of a DELETE that becomes an UPDATE."""
+    clause = reference.owner.get("returningClause")
+    if clause is None:
+        return
+    old = new = None
+    if protection_knows_old(work):
+        options = [option["ReturningOption"] for option in clause.get("options", [])]
+        named = {option["option"]: option["value"] for option in options}
+        aliases = _aliases(reference.owner)
+        old = named.get("RETURNING_OPTION_OLD", None if "old" in aliases else "old")
+        new = named.get("RETURNING_OPTION_NEW", None if "new" in aliases else "new")
+    answer = _Answer(work, reference, protection, old, new)
+    for item in clause["exprs"]:
+        _answer_item(answer, item["ResTarget"])
+
+
+def protection_knows_old(work: Work) -> bool:
+    """Tell whether the server can name the old row in RETURNING."""
+    return work.surroundings.policy.catalog.server_version >= OLD_AND_NEW
+
+
+def _answer_item(answer: _Answer, item: Node) -> None:
+    value = item["val"]
+    changed = False
+    stack = [_Visit(value, "ResTarget", in_query=False)]
+    while stack:
+        visit = stack.pop()
+        if isinstance(visit.node, list):
+            stack.extend(_Visit(child, visit.parent, visit.in_query) for child in visit.node)
+        elif isinstance(visit.node, dict):
+            for key, child in visit.node.items():
+                if key == "ColumnRef":
+                    text = _replacement(answer, strings(child["fields"]), visit)
+                    if text is not None:
+                        _replace(answer.work, child, text)
+                        changed = True
+                elif isinstance(child, dict | list):
+                    parent = key if key[:1].isupper() else visit.parent
+                    stack.append(_Visit(child, parent, visit.in_query or key == "SelectStmt"))
+    if changed and "name" not in item:
+        name = _figure_name(value)
+        if name is not None:
+            tokens = answer.work.tokens
+            end = tokens.find(tokens.at(int(item.get("location", 0))), AFTER_WHERE | {COMMA})
+            answer.work.edits.insert(tokens.ends[end - 1], f" AS {quote_identifier(name)}", CLAUSE)
+
+
+def _replace(work: Work, column: Node, text: str) -> None:
+    tokens = work.tokens
+    first = tokens.at(int(column.get("location", 0)))
+    work.edits.replace(tokens.starts[first], tokens.ends[tokens.qualified_end(first)], text)
+
+
+def _replacement(answer: _Answer, fields: list[str], visit: _Visit) -> str | None:
+    relation = answer.protection.relation
+    qualifier, last = fields[:-1], fields[-1]
+    if not qualifier:
+        if last == "*":
+            return _everything(answer)
+        if relation.column(last) is not None or last in SYSTEM_COLUMNS:
+            if visit.in_query:
+                _refuse_if_stamped(answer, last)
+                return None
+            _refuse_if_ambiguous(answer, last)
+            return _column(answer, last)
+        return _row(answer, visit) if last == answer.name else _new_row(answer, last)
+    if answer.new is not None and qualifier == [answer.new]:
+        return _of_new(answer, last, visit)
+    if answer.old is not None and qualifier == [answer.old]:
+        return None
+    if qualifier[-1] != answer.name or not _is_target(answer, qualifier):
+        return None
+    if last != "*":
+        return _column(answer, last)
+    return _columns(answer) if visit.parent in {"ResTarget", "RowExpr"} else _row(answer, visit)
+
+
+def _is_target(answer: _Answer, qualifier: list[str]) -> bool:
+    node = answer.reference.node
+    if answer.reference.alias is not None:
+        return len(qualifier) == 1
+    return len(qualifier) == 1 or qualifier[-2] == node.get("schemaname", answer.protection.relation.schema)
+
+
+def _column(answer: _Answer, name: str) -> str | None:
+    if answer.old is not None:
+        return f"{quote_identifier(answer.old)}.{quote_identifier(name)}"
+    if name in MOVING:
+        raise StatementRefused(
+            f'system column "{name}" in RETURNING of a DELETE on protected table "{answer.protection.label}"',
+            hint="The row stays and gets a new version; leave the column out, or read it before.",
+        )
+    return f"({_was(answer, name)})" if name in answer.stamped else None
+
+
+def _was(answer: _Answer, name: str) -> str:
+    protection = answer.protection
+    column = protection.relation.column(name)
+    assert column is not None
+    if name == protection.column and protection.kind is ColumnKind.BOOLEAN:
+        if protection.nullable:
+            raise StatementRefused(
+                f'deletion column "{name}" of table "{protection.label}" may be NULL or false: RETURNING cannot tell',
+                hint=f'ALTER TABLE ... ALTER COLUMN "{name}" SET NOT NULL, or leave the column out.',
+            )
+        return "false"
+    return f"NULL::{column.type_name}"
+
+
+def _columns(answer: _Answer) -> str:
+    if answer.old is not None:
+        return f"{quote_identifier(answer.old)}.*"
+    qualifier = answer.work.qualifier(answer.reference)
+    parts = []
+    for column in answer.protection.relation.columns:
+        name = quote_identifier(column.name)
+        stamped = column.name in answer.stamped
+        parts.append(f"{_was(answer, column.name)} AS {name}" if stamped else f"{qualifier}.{name}")
+    return ", ".join(parts)
+
+
+def _row(answer: _Answer, visit: _Visit) -> str | None:
+    if answer.old is not None:
+        return quote_identifier(answer.old)
+    relation = answer.protection.relation
+    qualifier = answer.work.qualifier(answer.reference)
+    values = [
+        _was(answer, column.name) if column.name in answer.stamped else f"{qualifier}.{quote_identifier(column.name)}"
+        for column in relation.columns
+    ]
+    return f"ROW({', '.join(values)})::{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
+
+
+def _everything(answer: _Answer) -> str:
+    parts = [_columns(answer)]
+    for item in answer.reference.owner.get("usingClause", []):
+        parts.extend(f"{name}.*" for name in _sources(answer.work, item))
+    return ", ".join(parts)
+
+
+def _sources(work: Work, item: Node) -> list[str]:
+    ((tag, node),) = item.items()
+    alias = node.get("alias")
+    if alias is not None:
+        return [quote_identifier(alias["aliasname"])]
+    if tag == "RangeVar":
+        first = work.tokens.at(int(node.get("location", 0)))
+        return [work.tokens.text(first, work.tokens.qualified_end(first))]
+    if tag == "RangeTableSample":
+        return _sources(work, node["relation"])
+    if tag == "JoinExpr" and not node.get("isNatural") and "usingClause" not in node:
+        return [*_sources(work, node["larg"]), *_sources(work, node["rarg"])]
+    raise StatementRefused(
+        "RETURNING * of a DELETE on a protected table cannot be written out here",
+        hint="Name the columns in RETURNING, or give each item of USING an alias.",
+    )
+
+
+def _new_row(answer: _Answer, name: str) -> str | None:
+    relation = answer.protection.relation
+    if answer.new is None or name != answer.new:
+        return quote_identifier(answer.old) if answer.old is not None and name == answer.old else None
+    return f"NULL::{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
+
+
+def _of_new(answer: _Answer, name: str, visit: _Visit) -> str:
+    # A DELETE has no new row: all its columns are NULL.
+    relation = answer.protection.relation
+    if name == "*":
+        if visit.parent not in {"ResTarget", "RowExpr"}:
+            return f"NULL::{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
+        return ", ".join(f"NULL::{c.type_name} AS {quote_identifier(c.name)}" for c in relation.columns)
+    column = relation.column(name)
+    if column is None:
+        raise StatementRefused(
+            f'column "{name}" of the new row in RETURNING of a DELETE on "{answer.protection.label}"',
+            hint="A DELETE has no new row; leave it out.",
+        )
+    return f"(NULL::{column.type_name})"
+
+
+def _refuse_if_stamped(answer: _Answer, name: str) -> None:
+    if name in answer.stamped or name in MOVING:
+        raise StatementRefused(
+            f'unqualified column "{name}" in a sub-select of RETURNING, DELETE on "{answer.protection.label}"',
+            hint="Qualify the column with its table or alias.",
+        )
+
+
+def _refuse_if_ambiguous(answer: _Answer, name: str) -> None:
+    if "usingClause" in answer.reference.owner and (answer.old is not None or name in answer.stamped):
+        # Another source may have the column too, where PostgreSQL says 42702; do not choose for it.
+        raise StatementRefused(
+            f'unqualified column "{name}" in RETURNING of a DELETE ... USING on "{answer.protection.label}"',
+            hint="Qualify the column with its table or alias.",
+        )
+
+
+def _aliases(owner: Node) -> set[str]:
+    names: set[str] = set()
+    stack: list[object] = [owner.get("relation"), owner.get("usingClause", [])]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict):
+            names.update(str(node[key]) for key in ("relname", "aliasname") if key in node)
+            stack.extend(value for value in node.values() if isinstance(value, dict | list))
+    return names
+
+
+def _figure_name(node: Node) -> str | None:
+    """Return the name that PostgreSQL's FigureColname takes from a column inside an unnamed expression."""
+    ((tag, fields),) = node.items()
+    match tag:
+        case "ColumnRef":
+            name = strings(fields["fields"])[-1]
+            return None if name == "*" else name
+        case "TypeCast" | "CollateClause":
+            return _figure_name(fields["arg"]) if "arg" in fields else None
+        case "CaseExpr":
+            return _figure_name(fields["defresult"]) if "defresult" in fields else None
+        case _:
+            return None

@@ -1,0 +1,50 @@
+"""COPY table TO: copy a query over the columns that COPY would have sent."""
+
+from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.catalog import RelationKind
+from pgsoftproxy.model.policy import Protection
+from pgsoftproxy.rewrite.predicates import is_seen, quote_identifier
+from pgsoftproxy.rewrite.scope import Reference
+from pgsoftproxy.rewrite.tokens import LPAREN
+from pgsoftproxy.rewrite.tree import Node, strings
+from pgsoftproxy.rewrite.work import Work
+
+
+def copy_out(work: Work, reference: Reference, protection: Protection, copy: Node) -> None:
+    """Turn `COPY t [(columns)] TO` into `COPY (SELECT columns FROM ONLY t WHERE ...) TO`.
+
+    COPY of a table never sends generated columns nor the rows of its children.
+    """
+    relation = protection.relation
+    if relation.kind is RelationKind.PARTITIONED:
+        raise StatementRefused(
+            f'cannot copy from partitioned table "{relation.name}"',
+            sqlstate="42809",
+            hint="Try the COPY (SELECT ...) TO variant.",
+        )
+    work.note_guard(protection)
+    tokens = work.tokens
+    first = tokens.at(reference.location)
+    name_last = tokens.qualified_end(first)
+    last = tokens.closing(name_last + 1) if tokens.name(name_last + 1) == LPAREN else name_last
+    name = tokens.text(first, name_last)
+    if "attlist" in copy:
+        columns = strings(copy["attlist"])
+    else:
+        columns = [column.name for column in relation.columns if not column.generated]
+    column = f"{name}.{quote_identifier(protection.column)}"
+    predicate = is_seen(column, f"{name}.", protection, work.surroundings.values.visibility)
+    where = f" WHERE {predicate}" if predicate is not None else ""
+    listed = ", ".join(map(quote_identifier, columns))
+    # A zero-column COPY has no query form: SELECT without a list sends the same empty rows.
+    query = f"(SELECT {listed} FROM ONLY {name}{where})"
+    work.edits.replace(tokens.starts[first], tokens.ends[last], query)
+
+
+def refuse_copy_to_server(copy: Node, label: str) -> None:
+    """Refuse COPY ... TO a file or program of the server, where the rows would leave unseen."""
+    if not copy.get("is_from") and ("filename" in copy or copy.get("is_program")):
+        raise StatementRefused(
+            f'COPY of protected table "{label}" to a file or program of the server',
+            hint="Use COPY ... TO STDOUT.",
+        )

@@ -1,0 +1,158 @@
+"""SET, RESET, SHOW, set_config: what they change of the session, and what they may not change."""
+
+from collections.abc import Iterator
+
+from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.context import UNCERTAIN_PATH, Context, DeleteMode, SearchPath, VisibilityMode
+from pgsoftproxy.model.effects import Effect, ResetsAll, SetsVariable, Variable
+from pgsoftproxy.model.parsing import (
+    format_visibility,
+    parse_delete_mode,
+    parse_search_path,
+    parse_visibility,
+)
+from pgsoftproxy.rewrite.tree import Node, constant, strings
+
+PREFIX = "pgsoftproxy."
+SAFE_ENCODINGS = frozenset({"utf8", "unicode", "sqlascii", "latin1", "iso88591"})
+_TRACKED = {variable.value: variable for variable in Variable} | {"session_authorization": Variable.USER}
+_SET, _DEFAULT, _RESET = "VAR_SET_VALUE", "VAR_SET_DEFAULT", "VAR_RESET"
+
+
+def follow_set(statement: Node, context: Context) -> tuple[Effect, ...]:
+    """Return the effects of a SET or RESET; raises StatementRefused for what a session may not change."""
+    kind, name = statement["kind"], str(statement.get("name", "")).lower()
+    if kind == "VAR_RESET_ALL":
+        return (ResetsAll(),)
+    arguments = [constant(node) for node in statement.get("args", [])]
+    value = None if kind in {_DEFAULT, _RESET} else arguments
+    if kind in {_SET, _DEFAULT, _RESET}:
+        _refuse_unsafe(name, value, context)
+    variable = _TRACKED.get(name)
+    if variable is None:
+        if name.startswith(PREFIX):
+            raise StatementRefused(f'unrecognized configuration parameter "{name}"', sqlstate="42704")
+        return ()
+    local = bool(statement.get("is_local"))
+    if value is None:
+        return (SetsVariable(variable, None, local),)
+    if variable is Variable.SEARCH_PATH:
+        schemas = tuple(str(argument) for argument in value if argument)
+        return (SetsVariable(variable, SearchPath(schemas), local),)
+    text = str(value[0]) if value else ""
+    if variable is Variable.USER:
+        is_none = name == "role" and text.lower() == "none"
+        return (SetsVariable(variable, None if is_none else text, local),)
+    return (SetsVariable(variable, read_value(variable, text, context), local),)
+
+
+def read_value(variable: Variable, text: str, context: Context) -> object:
+    """Read and authorize a value of one of this project's own variables.
+
+    Raises StatementRefused: 22023 for a value that is none, 42501 where the role may not.
+    """
+    try:
+        if variable is Variable.DELETE:
+            mode = parse_delete_mode(text)
+            if mode is DeleteMode.HARD and not context.grant.hard_delete:
+                raise _denied(context, "delete physically", "hard_delete = true")
+            return mode
+        visibility = parse_visibility(text)
+    except ValueError as error:
+        raise StatementRefused(str(error), sqlstate="22023") from None
+    allowed = context.grant.visibility | {VisibilityMode.LIVE}
+    if visibility.mode not in allowed:
+        raise _denied(context, f"see rows under visibility {visibility.mode.value}", "visibility = [...]")
+    return visibility
+
+
+def _denied(context: Context, what: str, key: str) -> StatementRefused:
+    return StatementRefused(
+        f'permission denied: role "{context.role}" may not {what}',
+        hint=f"Grant it in the proxy's configuration: [roles.{context.role}] {key}",
+        sqlstate="42501",
+    )
+
+
+def _refuse_unsafe(name: str, value: list[str | bool | None] | None, context: Context) -> None:
+    words = ["" if item is None else str(item).lower() for item in value] if value else []
+    if name == "standard_conforming_strings" and words and words[0] not in {"on", "true", "yes", "1", "t", "y"}:
+        raise StatementRefused(
+            "standard_conforming_strings must stay on",
+            hint="The proxy reads string constants as the SQL standard does; use E'' for escapes.",
+        )
+    if name == "client_encoding" and words and normal_encoding(words[0]) not in SAFE_ENCODINGS:
+        raise StatementRefused(
+            f'client encoding "{words[0]}" is not supported by the proxy',
+            hint="Use UTF8, SQL_ASCII or LATIN1.",
+        )
+    if name == "session_replication_role" and not context.grant.hard_delete:
+        raise StatementRefused(
+            "session_replication_role cannot be changed: it turns off the triggers that protect deleted rows",
+            hint=f"Grant it in the proxy's configuration: [roles.{context.role}] hard_delete = true",
+            sqlstate="42501",
+        )
+
+
+def normal_encoding(name: str) -> str:
+    """Return an encoding's name as PostgreSQL compares it: letters and digits, lower case."""
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def show_value(name: str, context: Context) -> str | None:
+    """Return the value that SHOW of one of this project's variables prints; None for any other."""
+    lowered = name.lower()
+    if lowered == Variable.VISIBILITY.value:
+        return format_visibility(context.values.visibility)
+    if lowered == Variable.DELETE.value:
+        return context.values.delete.value
+    return None
+
+
+def follow_set_config(statement: Node, calls: list[Node], context: Context) -> tuple[Effect, ...]:
+    """Return the effects of set_config calls in a statement.
+
+    Only `SELECT set_config(constants)` and nothing else is certain to run, once; elsewhere a change of
+    search_path leaves the path unknown until it is set again.
+    """
+    return tuple(_follow_calls(_is_plain_select(statement), calls, context))
+
+
+def _follow_calls(plain: bool, calls: list[Node], context: Context) -> Iterator[Effect]:
+    for call in calls:
+        if strings(call["funcname"])[-1] != "set_config":
+            continue
+        arguments = [constant(node) for node in call.get("args", [])]
+        if len(arguments) != 3 or not isinstance(arguments[0], str):
+            yield SetsVariable(Variable.SEARCH_PATH, UNCERTAIN_PATH)
+            continue
+        name, value, local = arguments[0].lower(), arguments[1], arguments[2]
+        if name.startswith(PREFIX):
+            raise StatementRefused(
+                f'"{name}" cannot be changed with set_config', hint=f"Use SET {name} = '...'."
+            )
+        if name in {"standard_conforming_strings", "client_encoding", "session_replication_role"}:
+            _refuse_unsafe(name, [value], context)
+            if value is None:
+                raise StatementRefused(f'"{name}" cannot be set to what the proxy cannot read')
+        elif name == "search_path":
+            yield _path_effect(plain, value, local)
+        elif name in {"role", "session_authorization"}:
+            yield SetsVariable(Variable.SEARCH_PATH, UNCERTAIN_PATH)
+
+
+def _path_effect(plain: bool, value: str | bool | None, local: str | bool | None) -> SetsVariable:
+    if not plain or not isinstance(value, str) or not isinstance(local, bool):
+        return SetsVariable(Variable.SEARCH_PATH, UNCERTAIN_PATH)
+    try:
+        return SetsVariable(Variable.SEARCH_PATH, SearchPath(parse_search_path(value)), local)
+    except ValueError:
+        return SetsVariable(Variable.SEARCH_PATH, UNCERTAIN_PATH)
+
+
+def _is_plain_select(statement: Node) -> bool:
+    select = statement.get("SelectStmt", {})
+    if set(select) - {"targetList", "limitOption", "op"}:
+        return False
+    targets = [target["ResTarget"]["val"] for target in select.get("targetList", [])]
+    return len(targets) == 1 and "FuncCall" in targets[0]

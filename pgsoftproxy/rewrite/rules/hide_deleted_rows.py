@@ -1,0 +1,68 @@
+"""Reads: guard one reference of a protected table, in WHERE, by the zero-column join, or by LATERAL.
+
+The forms and their reasons are in docs/decisions (zero-column join) and DESIGN section 4.
+"""
+
+from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.policy import Protection
+from pgsoftproxy.rewrite.predicates import is_seen, quote_identifier
+from pgsoftproxy.rewrite.scope import Reference
+from pgsoftproxy.rewrite.tree import strings
+from pgsoftproxy.rewrite.work import Work
+
+
+def hide_deleted_rows(work: Work, reference: Reference, protection: Protection) -> None:
+    """Let a reference yield only the rows that the visibility in effect shows."""
+    work.note_guard(protection)
+    qualifier = work.qualifier(reference)
+    column = f"{qualifier}.{quote_identifier(deletion_column(reference, protection))}"
+    predicate = is_seen(column, f"{qualifier}.", protection, work.surroundings.values.visibility)
+    if predicate is None:
+        return
+    extent = work.extent(reference)
+    if reference.direct and not work.joins_only and not has_current_of(reference):
+        _insert_table_keyword(work, reference, extent.first)
+        work.add_predicate(reference.owner, extent.last + 1, predicate)
+        return
+    tokens = work.tokens
+    guard = work.guard_name()
+    end = tokens.ends[extent.last]
+    if reference.direct and work.findings.bare_system_column:
+        # Inside a join an unqualified ctid would no longer be found.
+        work.edits.insert(end, f", LATERAL (SELECT WHERE {predicate}) AS {guard}")
+        return
+    _insert_table_keyword(work, reference, extent.first)
+    work.edits.insert(tokens.starts[extent.first], "(")
+    work.edits.insert(end, f" JOIN (SELECT) AS {guard} ON {predicate})")
+
+
+def deletion_column(reference: Reference, protection: Protection) -> str:
+    """Return the deletion column's name as the statement sees it, through a column-alias list if there is one."""
+    alias = reference.node.get("alias", {})
+    if "colnames" not in alias:
+        return protection.column
+    relation = protection.relation
+    aliases = strings(alias["colnames"])
+    names = [*aliases, *(column.name for column in relation.columns[len(aliases) :])]
+    name = names[relation.position(protection.column)]
+    if names.count(name) > 1:
+        raise StatementRefused(
+            f'column alias list of table "{protection.label}" makes the name of its deletion column ambiguous',
+            hint=f'Leave the name "{name}" to one column only.',
+        )
+    return name
+
+
+def has_current_of(reference: Reference) -> bool:
+    """Tell whether the owner's WHERE is CURRENT OF, to which nothing can be added."""
+    return "CurrentOfExpr" in reference.owner.get("whereClause", {})
+
+
+def _insert_table_keyword(work: Work, reference: Reference, first: int) -> None:
+    # `TABLE t` is `SELECT * FROM t`: its target list has no place in the text.
+    targets = reference.owner.get("targetList")
+    if reference.owner_tag != "SelectStmt" or not targets or work.tokens.name(first - 1) != "TABLE":
+        return
+    if targets[0].get("ResTarget", {}).get("location") == -1:
+        tokens = work.tokens
+        work.edits.replace(tokens.starts[first - 1], tokens.ends[first - 1], "SELECT * FROM")
