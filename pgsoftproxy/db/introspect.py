@@ -2,15 +2,17 @@
 
 Needs no privilege beyond CONNECT. Must not know what the configuration protects. For PostgreSQL 13 to 18.
 
-The transaction's snapshot covers what the queries read; pg_get_viewdef, pg_get_expr and format_type look at
-the catalogs as they are now. DDL that commits in between can make them fail or return NULL: then all is read
-again. They also take an ACCESS SHARE lock, so that a relation someone holds exclusively makes the load wait;
-`lock_timeout` bounds that.
+Theory. The snapshot covers what the queries read, but pg_get_viewdef, pg_get_expr and format_type look at
+the catalogs as they are now, and the first two lock relations in ACCESS SHARE mode. So DDL that commits in
+between makes them fail or return NULL: then all is read again. And one open ALTER TABLE would keep every
+session of the database waiting: after `lock_timeout` the expressions of relations that are locked so are left
+out, each in the way that protects more. An index counts as not partial, a default and a view's definition as
+unknown (None and ""), until the next reading.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,7 @@ from pgsoftproxy.db.queries import (
     COLUMNS,
     FOREIGN_KEYS,
     INHERITANCE,
+    LOCKED,
     MEMBERSHIPS,
     RELATIONS,
     SEARCH_PATHS,
@@ -45,6 +48,7 @@ from pgsoftproxy.model.parsing import parse_search_path
 
 ATTEMPTS = 5
 LOAD_TIMEOUT = 60.0
+CHUNK = 1000
 SERVER_WIDE = frozenset({"default", "environment variable", "configuration file", "command line"})
 """Sources in pg_settings that hold for every session of the server."""
 
@@ -59,12 +63,20 @@ async def load_catalog(dsn: str, database: str | None = None) -> Catalog:
     """
     try:
         async with asyncio.timeout(LOAD_TIMEOUT), connect(dsn, database) as connection:
+            locked: list[int] = []
             for attempt in range(ATTEMPTS):
                 try:
-                    return await _load(connection)
-                except (errors.InternalError_, errors.UndefinedTable, _Moved):
+                    return await _load(connection, locked)
+                except (
+                    errors.InternalError_,
+                    errors.UndefinedTable,
+                    errors.LockNotAvailable,
+                    _Moved,
+                ) as error:
                     if attempt == ATTEMPTS - 1:
                         raise
+                    if isinstance(error, errors.LockNotAvailable):
+                        locked = await _exclusively_locked(connection)
     except TimeoutError:
         message = f"the catalog was not read within {LOAD_TIMEOUT:g} seconds"
         raise UpstreamUnavailable(message) from None
@@ -77,20 +89,26 @@ class _Moved(Exception):
     """A definition vanished between the snapshot and the reading of it."""
 
 
-async def _load(connection: Connection) -> Catalog:
+async def _exclusively_locked(connection: Connection) -> list[int]:
+    async with connection.cursor() as cursor:
+        return [row[0] for row in await _rows(cursor, LOCKED)]
+
+
+async def _load(connection: Connection, locked: list[int]) -> Catalog:
     await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
     await connection.set_read_only(True)
     async with connection.transaction(), connection.cursor() as cursor:
         server = await _rows(cursor, SERVER)  # before SESSION changes the search_path
         await cursor.execute(SESSION)
-        columns = await _rows(cursor, COLUMNS)
+        columns, numbers = await _columns(cursor, locked)
         parts = _Parts(
-            columns=_columns(columns),
-            numbers={(row[0], row[1]): row[2] for row in columns},
+            columns=columns,
+            numbers=numbers,
             parents=_grouped(await _rows(cursor, INHERITANCE)),
             reads=_grouped(await _rows(cursor, VIEW_READS)),
         )
-        relations = _relations(await _rows(cursor, RELATIONS), await _rows(cursor, UNIQUE_INDEXES), parts)
+        indexes = _unique_indexes(await _rows(cursor, UNIQUE_INDEXES, locked), parts)
+        relations = _relations(await _rows(cursor, RELATIONS, locked), indexes, parts)
         foreign_keys = _foreign_keys(await _rows(cursor, FOREIGN_KEYS), relations, parts)
         paths = await _search_paths(cursor, server[0])
         memberships = await _rows(cursor, MEMBERSHIPS)
@@ -116,9 +134,16 @@ class _Parts:
     reads: Mapping[int, tuple[int, ...]]
 
 
-async def _rows(cursor: AsyncCursor[Any], query: str) -> Rows:
-    await cursor.execute(query.encode())
-    return await cursor.fetchall()
+async def _rows(cursor: AsyncCursor[Any], query: str, locked: list[int] | None = None) -> Rows:
+    return [row async for rows in _chunks(cursor, query, locked) for row in rows]
+
+
+async def _chunks(cursor: AsyncCursor[Any], query: str, locked: list[int] | None) -> AsyncIterator[Rows]:
+    # In chunks, for the event loop serves every session of the process meanwhile.
+    await cursor.execute(query.encode(), None if locked is None else (locked,))
+    while rows := await cursor.fetchmany(CHUNK):
+        yield rows
+        await asyncio.sleep(0)
 
 
 def _grouped(rows: Rows) -> dict[int, tuple[int, ...]]:
@@ -128,16 +153,21 @@ def _grouped(rows: Rows) -> dict[int, tuple[int, ...]]:
     return {oid: tuple(others) for oid, others in grouped.items()}
 
 
-def _columns(rows: Rows) -> dict[int, tuple[Column, ...]]:
+async def _columns(
+    cursor: AsyncCursor[Any], locked: list[int]
+) -> tuple[dict[int, tuple[Column, ...]], dict[tuple[int, int], str]]:
     grouped: dict[int, list[Column]] = defaultdict(list)
-    for oid, _, name, type_name, not_null, generated, identity, default in rows:
-        column = Column(name, type_name, not_null, generated, default, identity)
-        grouped[oid].append(column)
-    return {oid: tuple(columns) for oid, columns in grouped.items()}
+    numbers: dict[tuple[int, int], str] = {}
+    async for rows in _chunks(cursor, COLUMNS, locked):
+        for oid, number, name, type_name, not_null, generated, identity, default in rows:
+            grouped[oid].append(Column(name, type_name, not_null, generated, default, identity))
+            numbers[oid, number] = name
+    return {oid: tuple(columns) for oid, columns in grouped.items()}, numbers
 
 
-def _relations(rows: Rows, index_rows: Rows, parts: _Parts) -> dict[int, Relation]:
-    indexes = _unique_indexes(index_rows, parts)
+def _relations(
+    rows: Rows, indexes: Mapping[int, tuple[UniqueIndex, ...]], parts: _Parts
+) -> dict[int, Relation]:
     known = {row[0] for row in rows}
     relations: dict[int, Relation] = {}
     for oid, schema, name, kind, is_partition, definition in rows:
@@ -161,8 +191,8 @@ def _relations(rows: Rows, index_rows: Rows, parts: _Parts) -> dict[int, Relatio
 
 def _unique_indexes(rows: Rows, parts: _Parts) -> dict[int, tuple[UniqueIndex, ...]]:
     grouped: dict[int, list[UniqueIndex]] = defaultdict(list)
-    for oid, name, numbers, partial, predicate, primary, constraint, valid in rows:
-        if partial and predicate is None:
+    for oid, name, numbers, known, predicate, primary, constraint, valid in rows:
+        if known and predicate is None:
             raise _Moved(f"index {name} was dropped")
         # Attribute number 0 is an expression.
         columns = tuple(parts.numbers.get((oid, number)) for number in numbers)

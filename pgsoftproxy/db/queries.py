@@ -18,16 +18,30 @@ FROM pg_catalog.pg_settings AS s WHERE s.name = 'search_path'
 """
 
 SESSION = """
-SELECT pg_catalog.set_config('search_path', '', true), pg_catalog.set_config('lock_timeout', '10s', true),
+SELECT pg_catalog.set_config('search_path', '', true), pg_catalog.set_config('lock_timeout', '1s', true),
        pg_catalog.set_config('statement_timeout', '30s', true),
        pg_catalog.set_config('quote_all_identifiers', 'off', true)
 """
 """With an empty search_path, definitions print with every name qualified."""
 
+LOCKED = """
+SELECT DISTINCT l.relation FROM pg_catalog.pg_locks AS l
+WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.database =
+    (SELECT b.oid FROM pg_catalog.pg_database AS b WHERE b.datname = pg_catalog.current_database())
+"""
+"""Granted or awaited: an ACCESS SHARE lock queues behind both."""
+
 RELATIONS = f"""
 SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relispartition,
-       CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END
+       CASE WHEN c.relkind NOT IN ('v', 'm') THEN NULL
+            WHEN EXISTS (
+                SELECT FROM pg_catalog.pg_rewrite AS r
+                JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_rewrite'::regclass
+                    AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass
+                WHERE r.ev_class = c.oid AND d.refobjid = ANY (k.locked)) THEN ''
+            ELSE pg_catalog.pg_get_viewdef(c.oid) END
 FROM {_USER_RELATIONS}
+CROSS JOIN (SELECT %s::oid[]) AS k(locked)
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY c.oid
 """  # noqa: S608 (constants of this file)
@@ -35,20 +49,23 @@ ORDER BY c.oid
 COLUMNS = f"""
 SELECT c.oid, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
        a.attgenerated <> '', a.attidentity <> '',
-       CASE WHEN a.atthasdef AND a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
+       CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
 FROM {_USER_RELATIONS}
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.atthasdef
+LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    AND a.atthasdef AND d.adrelid <> ALL (%s::oid[])
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY a.attrelid, a.attnum
 """  # noqa: S608 (constants of this file)
 
 UNIQUE_INDEXES = f"""
-SELECT i.indrelid, x.relname, (i.indkey::int2[])[0:i.indnkeyatts - 1]::int[], i.indpred IS NOT NULL,
-       pg_catalog.pg_get_expr(i.indpred, i.indrelid), i.indisprimary, con.conname, i.indisvalid
+SELECT i.indrelid, x.relname, (i.indkey::int2[])[0:i.indnkeyatts - 1]::int[], p.known,
+       CASE WHEN p.known THEN pg_catalog.pg_get_expr(i.indpred, i.indrelid) END,
+       i.indisprimary, con.conname, i.indisvalid
 FROM {_USER_RELATIONS}
 JOIN pg_catalog.pg_index AS i ON i.indrelid = c.oid AND i.indisunique
 JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
+CROSS JOIN LATERAL (SELECT i.indpred IS NOT NULL AND i.indrelid <> ALL (%s::oid[])) AS p(known)
 LEFT JOIN pg_catalog.pg_constraint AS con ON con.conindid = i.indexrelid
     AND con.conrelid = i.indrelid AND con.contype IN ('p', 'u', 'x')
 ORDER BY i.indrelid, x.relname
