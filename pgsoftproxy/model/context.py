@@ -78,15 +78,28 @@ UNCERTAIN_PATH = SearchPath((), certain=False)
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The tracked variables at one moment. `user` is the current_user that `$user` stands for."""
+    """The tracked variables at one moment. `user` is the current_user that `$user` stands for.
+
+    `changed` names those that SET gave a value, be it the one they started with: RESET ALL passes over the
+    others, even if a SET in the same transaction stands behind a SET LOCAL TO DEFAULT (guc.c: GUC source).
+    """
 
     user: str = ""
     search_path: SearchPath = SearchPath()
     visibility: Visibility = LIVE
     delete: DeleteMode = DeleteMode.SOFT
+    changed: frozenset[Variable] = frozenset()
 
     def with_value(self, variable: Variable, value: object) -> "Values":
-        """Return a copy with one variable changed; the value has that variable's type."""
+        """Return a copy with one variable set; the value has that variable's type."""
+        return replace(self._replaced(variable, value), changed=self.changed | {variable})
+
+    def with_default(self, variable: Variable, defaults: "Values") -> "Values":
+        """Return a copy with one variable as it stands in `defaults`."""
+        changed = self.changed - {variable}
+        return replace(self._replaced(variable, defaults.value(variable)), changed=changed)
+
+    def _replaced(self, variable: Variable, value: object) -> "Values":
         match variable:
             case Variable.SEARCH_PATH:
                 assert isinstance(value, SearchPath)
@@ -153,9 +166,7 @@ class Variables:
             case DiscardsAll():
                 return Variables.at_start(self.defaults)
             case ResetsAll():
-                # RESET ALL leaves the role alone (GUC_NO_RESET_ALL).
-                session = replace(self.defaults, user=self.session.user)
-                return replace(self, session=session, current=replace(self.defaults, user=self.current.user))
+                return self._reset_all()
             case Prepares() | Deallocates() | Executes() | ChangesCatalog():
                 return self
             case _:
@@ -166,11 +177,22 @@ class Variables:
         return self._rolled_back() if failed else self._committed()
 
     def _set(self, effect: SetsVariable) -> "Variables":
-        value = self.defaults.value(effect.variable) if effect.value is None else effect.value
-        current = self.current.with_value(effect.variable, value)
+        current = self._changed(self.current, effect)
         if effect.local:
             return replace(self, current=current)
-        return replace(self, session=self.session.with_value(effect.variable, value), current=current)
+        return replace(self, session=self._changed(self.session, effect), current=current)
+
+    def _changed(self, values: Values, effect: SetsVariable) -> Values:
+        if effect.value is None:
+            return values.with_default(effect.variable, self.defaults)
+        return values.with_value(effect.variable, effect.value)
+
+    def _reset_all(self) -> "Variables":
+        variables = self
+        # RESET ALL leaves the role alone (GUC_NO_RESET_ALL).
+        for variable in self.current.changed - {Variable.USER}:
+            variables = variables._set(SetsVariable(variable, None))
+        return variables
 
     def _transaction(self, effect: Transaction) -> "Variables":
         match effect.verb:

@@ -84,4 +84,6 @@ class Executes:
     name: str
 
 
-Effect = SetsVariable | Transaction | DiscardsAll | ResetsAll | ChangesCatalog | Prepares | Deallocates | Executes
+Effect = (
+    SetsVariable | Transaction | DiscardsAll | ResetsAll | ChangesCatalog | Prepares | Deallocates | Executes
+)

@@ -43,7 +43,8 @@ def format_visibility(visibility: Visibility) -> str:
         words.append(visibility.as_of)
     if visibility.tables:
         names = sorted(
-            ".".join('"' + part.replace('"', '""') + '"' for part in pair if part) for pair in visibility.tables
+            ".".join('"' + part.replace('"', '""') + '"' for part in pair if part)
+            for pair in visibility.tables
         )
         words.append("for " + ", ".join(names))
     return " ".join(words)

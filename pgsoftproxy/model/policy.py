@@ -196,7 +196,9 @@ def _protect(rule: TableRule, relation: Relation) -> Protection | _Lack:
         message = f'column "{rule.column}" of table "{relation.label}" is {column.type_name}, not {wanted}'
         return _Lack(message, serious=True)
     if kind is not ColumnKind.BOOLEAN and column.not_null:
-        message = f'column "{rule.column}" of table "{relation.label}" is NOT NULL, so that no row can be live'
+        message = (
+            f'column "{rule.column}" of table "{relation.label}" is NOT NULL, so that no row can be live'
+        )
         return _Lack(message, serious=True)
     if column.generated:
         message = f'column "{rule.column}" of table "{relation.label}" is generated and cannot be set'
@@ -206,9 +208,7 @@ def _protect(rule: TableRule, relation: Relation) -> Protection | _Lack:
         if name is not None and relation.column(name) is None and not rule.is_glob:
             return _Lack(f'table "{relation.label}" has no column "{name}" ({key})', serious=True)
     present = {key: name for key, name in optional.items() if name and relation.column(name)}
-    return Protection(
-        relation, rule.column, kind, nullable=not column.not_null, mode=rule.mode, **present
-    )
+    return Protection(relation, rule.column, kind, nullable=not column.not_null, mode=rule.mode, **present)
 
 
 def _missing(rule: TableRule, catalog: Catalog) -> str:
@@ -257,7 +257,10 @@ def _exposing(
             through = relation.reads if relation.kind in VIEWS else ()
             if relation.kind in CREATABLE:
                 through = tuple(child.oid for child in catalog.descendants(relation.oid))
-            label = next((hidden.get(oid) or exposing.get(oid) for oid in through if oid in hidden or oid in exposing), None)
+            label = next(
+                (hidden.get(oid) or exposing.get(oid) for oid in through if oid in hidden or oid in exposing),
+                None,
+            )
             if label is not None:
                 exposing[relation.oid] = label
                 grew = True
@@ -276,7 +279,14 @@ def _destroying(protections: Mapping[int, Protection], catalog: Catalog) -> dict
             if key.references in hidden or key.references in destroying:
                 continue
             family = [key.relation, *(child.oid for child in catalog.descendants(key.relation))]
-            label = next((hidden.get(oid) or destroying.get(oid) for oid in family if oid in hidden or oid in destroying), None)
+            label = next(
+                (
+                    hidden.get(oid) or destroying.get(oid)
+                    for oid in family
+                    if oid in hidden or oid in destroying
+                ),
+                None,
+            )
             if label is not None:
                 destroying[key.references] = label
                 for child in catalog.descendants(key.references):
@@ -284,3 +294,7 @@ def _destroying(protections: Mapping[int, Protection], catalog: Catalog) -> dict
                         destroying.setdefault(child.oid, label)
                 grew = True
     return destroying
+
+
+def _first_label(oids: Iterable[int], *maps: Mapping[int, str]) -> str | None:
+    return next((labels[oid] for oid in oids for labels in maps if oid in labels), None)

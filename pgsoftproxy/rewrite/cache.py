@@ -82,7 +82,9 @@ class Planner:
 
 
 def _weight(key: Key, plan: Plan) -> int:
-    rewritten = len(plan.sql) + sum(len(edit.text) + 120 for edit in plan.edits) if isinstance(plan, Rewritten) else 0
+    rewritten = (
+        len(plan.sql) + sum(len(edit.text) + 120 for edit in plan.edits) if isinstance(plan, Rewritten) else 0
+    )
     return ENTRY_OVERHEAD * max(1, len(plan.statements)) + len(key[0]) + rewritten
 
 

@@ -67,8 +67,7 @@ def rewrite_query(query: Query, tokens: Callable[[], Tokens] | None) -> Result:
 
 
 def _plan(query: Query, work: Work) -> StatementPlan:
-    tag, statement = tagged(query.statement)
-    columns = {protection.column for protection in query.surroundings.policy.protections.values()}
+    tag, _ = tagged(query.statement)
     softened = work.deletes is not None
     return StatementPlan(
         Kind.UTILITY,
@@ -79,7 +78,7 @@ def _plan(query: Query, work: Work) -> StatementPlan:
         observed=tuple(work.observed),
         deletes=work.deletes,
         bypass=work.bypass,
-        names_column=not columns.isdisjoint(query.findings.columns),
+        names_column=not work.columns.isdisjoint(query.findings.columns),
     )
 
 
@@ -93,7 +92,9 @@ def _apply(query: Query, work: Work) -> None:
         protection = query.surroundings.protection(relation)
         if protection is None:
             _judge_unprotected(query, reference, relation)
-        elif protection.mode is Mode.OBSERVE:
+            continue
+        work.columns.add(protection.column)
+        if protection.mode is Mode.OBSERVE:
             work.observed.append(protection.label)
         else:
             _apply_rule(query, work, reference, protection)
@@ -171,7 +172,6 @@ def _judge_unprotected(query: Query, reference: Reference, relation: Relation) -
 def _is_harmless(query: Query, reference: Reference, relation: Relation) -> bool:
     if relation.definition is not None:
         return reference.use is Use.NAMED and tagged(query.statement)[0] != "CopyStmt"
-    tag, statement = tagged(query.statement)
     if reference.use is Use.INSERT:
         return "onConflictClause" not in reference.owner
     if reference.use is Use.NAMED:

@@ -51,7 +51,9 @@ KINDS = {
     "DeclareCursorStmt": Kind.CURSOR,
     "FetchStmt": Kind.CURSOR,
 }
-WRAPPERS = frozenset({"PrepareStmt", "DeclareCursorStmt", "ExplainStmt", "CreateTableAsStmt", "CopyStmt", "CallStmt"})
+WRAPPERS = frozenset(
+    {"PrepareStmt", "DeclareCursorStmt", "ExplainStmt", "CreateTableAsStmt", "CopyStmt", "CallStmt"}
+)
 """Statements besides the queries themselves that a query may stand in and be rewritten."""
 
 
@@ -80,7 +82,9 @@ class _Text:
         start = tokens.characters(int(raw.get("stmt_location", 0)))
         length = int(raw.get("stmt_len", 0))
         end = tokens.characters(int(raw.get("stmt_location", 0)) + length) if length else len(self.sql)
-        inside = [i for i, at in enumerate(tokens.starts) if start <= at < end and tokens.names[i] != SEMICOLON]
+        inside = [
+            i for i, at in enumerate(tokens.starts) if start <= at < end and tokens.names[i] != SEMICOLON
+        ]
         return inside[0], inside[-1]
 
 
@@ -106,7 +110,9 @@ def rewrite(sql: str, policy: Policy, context: Context) -> Plan:
         for effect in outcome.plan.effects:
             context = context.after(effect)
             if isinstance(effect, SetsVariable | Transaction) and number < len(statements) - 1:
-                cacheable = False  # the rest depends on the whole stack of variables, not on their present values
+                cacheable = (
+                    False  # the rest depends on the whole stack of variables, not on their present values
+                )
     try:
         return _assemble(text, plans, edits, cacheable)
     except StatementRefused as error:
@@ -140,7 +146,9 @@ def _plan_statement(text: _Text, raw: Node, policy: Policy, context: Context) ->
         plan = StatementPlan(kind, Outcome.REFUSED, refusal=error.refusal)
     except Uncertain:
         hint = "Write it in a simpler form; the proxy sends nothing that it cannot prove safe."
-        refusal = Refusal("0A000", "statement names a protected table in a form that cannot be rewritten", hint)
+        refusal = Refusal(
+            "0A000", "statement names a protected table in a form that cannot be rewritten", hint
+        )
         plan = StatementPlan(kind, Outcome.REFUSED, refusal=refusal)
     return _Outcome(plan, EditList())
 
@@ -208,5 +216,3 @@ def _plan_show(text: _Text, raw: Node, kind: Kind, context: Context) -> _Outcome
     edits.replace(text.tokens.starts[first], text.tokens.ends[last], sql)
     retag = Retag("SELECT", "SHOW", drop_count=True)
     return _Outcome(StatementPlan(kind, Outcome.REWRITTEN, retag=retag), edits)
-
-

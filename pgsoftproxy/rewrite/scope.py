@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from pgsoftproxy.rewrite.tree import QUERIES, Node
+from pgsoftproxy.rewrite.tree import QUERIES, Node, is_branch
 
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 NO_CTES: frozenset[str] = frozenset()
@@ -118,7 +118,7 @@ class _Walker:
         if "withClause" in node:
             ctes = self._with(node["withClause"], visit)
         for key, value in node.items():
-            if not isinstance(value, dict | list) or key == "withClause":
+            if not is_branch(value) or key == "withClause":
                 continue
             if key == "relation" and node is visit.owner and visit.tag in TARGETS:
                 continue  # the target, reported when its statement was met

@@ -13,7 +13,14 @@ from pgsoftproxy.errors import StatementRefused
 COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
 OPEN = frozenset({"ASCII_40", "ASCII_91"})
 CLOSE = frozenset({"ASCII_41", "ASCII_93"})
-LPAREN, RPAREN, DOT, STAR, COMMA, SEMICOLON = "ASCII_40", "ASCII_41", "ASCII_46", "ASCII_42", "ASCII_44", "ASCII_59"
+LPAREN, RPAREN, DOT, STAR, COMMA, SEMICOLON = (
+    "ASCII_40",
+    "ASCII_41",
+    "ASCII_46",
+    "ASCII_42",
+    "ASCII_44",
+    "ASCII_59",
+)
 
 # All reserved: none can be a name or alias without quotes, so at one paren depth each ends a FROM list.
 AFTER_FROM = frozenset(

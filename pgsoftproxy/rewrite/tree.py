@@ -73,6 +73,11 @@ def constant(node: Node) -> str | bool | None:
     return str(fields["fval"].get("fval", "0")) if "fval" in fields else None
 
 
+def is_branch(value: object) -> bool:
+    """Tell whether a value of the tree has children; unlike isinstance, without narrowing what it is."""
+    return isinstance(value, dict | list)
+
+
 def walk(node: Any) -> Iterator[Node]:
     """Yield every dict below a node, itself included, without recursion, in no promised order."""
     stack = [node]

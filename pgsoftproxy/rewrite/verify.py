@@ -11,7 +11,7 @@ from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import ColumnKind, Mode, Protection
 from pgsoftproxy.rewrite.resolve import Surroundings
-from pgsoftproxy.rewrite.tree import QUERIES, Node, constant, parse, strings, tagged
+from pgsoftproxy.rewrite.tree import QUERIES, Node, constant, is_branch, parse, strings, tagged
 
 NO_NAMES: frozenset[str] = frozenset()
 
@@ -65,7 +65,7 @@ class _Prover:
         if "withClause" in node:
             ctes = self._ctes(node["withClause"], ctes)
         for tag, fields in node.items():
-            if tag == "withClause" or not isinstance(fields, dict | list):
+            if tag == "withClause" or not is_branch(fields):
                 continue
             if tag in QUERIES or (tag in {"larg", "rarg"} and "op" in node):
                 self._query(tag, fields, ctes)
@@ -204,7 +204,9 @@ def _lateral_conditions(items: list[Node]) -> list[Node]:
 
 def _is_guard_join(join: Node) -> bool:
     select = join["rarg"].get("RangeSubselect", {}).get("subquery", {}).get("SelectStmt")
-    return join.get("jointype") == "JOIN_INNER" and select is not None and set(select) <= {"limitOption", "op"}
+    return (
+        join.get("jointype") == "JOIN_INNER" and select is not None and set(select) <= {"limitOption", "op"}
+    )
 
 
 def _shows_only(mode: VisibilityMode, node: Node, column: _Column) -> bool:

@@ -44,6 +44,7 @@ class Work:
     joins_only: bool = False
     guarded: list[str] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
+    columns: set[str] = field(default_factory=set)
     translations: list[ErrorTranslation] = field(default_factory=list)
     deletes: str | None = None
     bypass: VisibilityMode | None = None

@@ -176,7 +176,9 @@ def _row(answer: _Answer, visit: _Visit) -> str | None:
     relation = answer.protection.relation
     qualifier = answer.work.qualifier(answer.reference)
     values = [
-        _was(answer, column.name) if column.name in answer.stamped else f"{qualifier}.{quote_identifier(column.name)}"
+        _was(answer, column.name)
+        if column.name in answer.stamped
+        else f"{qualifier}.{quote_identifier(column.name)}"
         for column in relation.columns
     ]
     return f"ROW({', '.join(values)})::{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"

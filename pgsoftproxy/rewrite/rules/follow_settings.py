@@ -76,7 +76,11 @@ def _denied(context: Context, what: str, key: str) -> StatementRefused:
 
 def _refuse_unsafe(name: str, value: list[str | bool | None] | None, context: Context) -> None:
     words = ["" if item is None else str(item).lower() for item in value] if value else []
-    if name == "standard_conforming_strings" and words and words[0] not in {"on", "true", "yes", "1", "t", "y"}:
+    if (
+        name == "standard_conforming_strings"
+        and words
+        and words[0] not in {"on", "true", "yes", "1", "t", "y"}
+    ):
         raise StatementRefused(
             "standard_conforming_strings must stay on",
             hint="The proxy reads string constants as the SQL standard does; use E'' for escapes.",

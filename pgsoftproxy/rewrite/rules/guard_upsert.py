@@ -147,7 +147,7 @@ def _key_held(protection: Protection) -> ErrorTranslation:
         "23505",
         f'duplicate key value in table "{protection.label}": the key is held by a deleted row',
         hint="Create the unique index with WHERE on live rows only, "
-        f'as in CREATE UNIQUE INDEX ... WHERE {is_live(quote_identifier(protection.column), protection)}.',
+        f"as in CREATE UNIQUE INDEX ... WHERE {is_live(quote_identifier(protection.column), protection)}.",
     )
     return ErrorTranslation("22P02", KEY_HELD, refusal)
 

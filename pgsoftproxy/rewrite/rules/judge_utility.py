@@ -37,6 +37,8 @@ UNCOVERING = {
     "AT_DropInherit": "NO INHERIT",
     "AT_DetachPartition": "DETACH PARTITION",
 }
+_HOLDERS = frozenset({"OBJECT_EXTENSION", "OBJECT_TYPE", "OBJECT_DOMAIN"})
+"""What may own a table or the type of a deletion column, which CASCADE would drop with it."""
 
 
 def judge_utility(tag: str, statement: Node, surroundings: Surroundings) -> None:
@@ -78,7 +80,11 @@ def _protected_label(relation: Relation | None, surroundings: Surroundings) -> s
     policy = surroundings.policy
     if relation.oid in policy.protections or relation.oid in policy.broken:
         return relation.label
-    return policy.exposing.get(relation.oid) if relation.oid in policy.exposing and not relation.definition else None
+    return (
+        policy.exposing.get(relation.oid)
+        if relation.oid in policy.exposing and not relation.definition
+        else None
+    )
 
 
 def _judge_truncate(statement: Node, surroundings: Surroundings) -> None:
@@ -127,7 +133,11 @@ def _judge_drop(statement: Node, surroundings: Surroundings) -> None:
             label = _protected_label(relation, surroundings)
             if label is not None:
                 raise _refusal("DROP TABLE", label)
-        elif statement.get("behavior") == "DROP_CASCADE" and kind in {"OBJECT_EXTENSION", "OBJECT_TYPE", "OBJECT_DOMAIN"}:
+        elif statement.get("behavior") == "DROP_CASCADE" and kind in {
+            "OBJECT_EXTENSION",
+            "OBJECT_TYPE",
+            "OBJECT_DOMAIN",
+        }:
             for protection in policy.protections.values():
                 raise _refusal(f"DROP {kind.removeprefix('OBJECT_')} CASCADE", protection.label)
 
@@ -188,4 +198,6 @@ def _judge_publication(statement: Node, surroundings: Surroundings) -> None:
         elif "name" in spec:
             _judge_schema("A publication", spec["name"], surroundings)
         elif policy.protections:
-            raise _refusal("A publication of the current schema", next(iter(policy.protections.values())).label)
+            raise _refusal(
+                "A publication of the current schema", next(iter(policy.protections.values())).label
+            )
