@@ -1,0 +1,401 @@
+"""What each statement form becomes, as text; that it answers right is for the oracle to show."""
+
+import pytest
+
+from pgsoftproxy.model.context import VisibilityMode
+from pgsoftproxy.model.effects import ChangesCatalog, Prepares, SetsVariable, Variable
+from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Forward, Outcome, Refused, Retag, Rewritten
+from pgsoftproxy.rewrite.rewriter import rewrite
+from tests.rewrite.example import context, policy
+
+STAMPS = (
+    "deleted_at = pg_catalog.now(), deleted_by = SESSION_USER, "
+    "deletion_id = (SELECT pg_catalog.gen_random_uuid())"
+)
+NULLS = "NULL::timestamp with time zone AS deleted_at, NULL::text AS deleted_by, NULL::uuid AS deletion_id"
+
+PAIRS = {
+    "one table": ("SELECT * FROM users", "SELECT * FROM users WHERE users.deleted_at IS NULL"),
+    "a qualified name is its own qualifier": (
+        "SELECT 1 FROM app.users",
+        "SELECT 1 FROM app.users WHERE app.users.deleted_at IS NULL",
+    ),
+    "an OR keeps its precedence": (
+        "SELECT 1 FROM users u WHERE a OR b -- why",
+        "SELECT 1 FROM users u WHERE u.deleted_at IS NULL AND (a OR b) -- why",
+    ),
+    "a comma list shares one WHERE": (
+        "SELECT 1 FROM users u, flags f GROUP BY 1",
+        "SELECT 1 FROM users u, flags f WHERE u.deleted_at IS NULL AND NOT f.gone GROUP BY 1",
+    ),
+    "join trees are joined to a zero-column relation": (
+        "SELECT 1 FROM users u LEFT JOIN orders o USING (id)",
+        "SELECT 1 FROM (users u JOIN (SELECT) AS _sd1 ON u.deleted_at IS NULL) "
+        "LEFT JOIN (orders o JOIN (SELECT) AS _sd2 ON o.deleted_at IS NULL) USING (id)",
+    ),
+    "guards avoid names of the text": (
+        "SELECT _sd1 FROM logs l JOIN users u ON true",
+        "SELECT _sd1 FROM logs l JOIN (users u JOIN (SELECT) AS _sd_1 ON u.deleted_at IS NULL) ON true",
+    ),
+    "a column-alias list renames the column": (
+        "SELECT 1 FROM ONLY (users) AS u(a, b, c) WHERE x",
+        "SELECT 1 FROM ONLY (users) AS u(a, b, c) WHERE u.c IS NULL AND (x)",
+    ),
+    "a sample is filtered after sampling": (
+        "SELECT 1 FROM users TABLESAMPLE system (1) REPEATABLE (2) ORDER BY 1",
+        "SELECT 1 FROM users TABLESAMPLE system (1) REPEATABLE (2) WHERE users.deleted_at IS NULL ORDER BY 1",
+    ),
+    "TABLE becomes a SELECT": (
+        "TABLE users ORDER BY id",
+        "SELECT * FROM users WHERE users.deleted_at IS NULL ORDER BY id",
+    ),
+    "arms of a set operation": (
+        "SELECT 1 FROM users UNION ALL (TABLE orders LIMIT 1)",
+        "SELECT 1 FROM users WHERE users.deleted_at IS NULL "
+        "UNION ALL (SELECT * FROM orders WHERE orders.deleted_at IS NULL LIMIT 1)",
+    ),
+    "inside a CTE its own name is the table": (
+        "WITH users AS (SELECT * FROM users) SELECT * FROM users",
+        "WITH users AS (SELECT * FROM users WHERE users.deleted_at IS NULL) SELECT * FROM users",
+    ),
+    "a CTE sees earlier siblings only": (
+        "WITH a AS (SELECT 1 FROM users), users AS (SELECT 1), b AS (SELECT 1 FROM users) SELECT 1 FROM app.users",
+        "WITH a AS (SELECT 1 FROM users WHERE users.deleted_at IS NULL), users AS (SELECT 1), "
+        "b AS (SELECT 1 FROM users) SELECT 1 FROM app.users WHERE app.users.deleted_at IS NULL",
+    ),
+    "WITH of one arm ends there": (
+        "(WITH users AS (SELECT 1) SELECT 1 FROM users) UNION SELECT id FROM users",
+        "(WITH users AS (SELECT 1) SELECT 1 FROM users) UNION SELECT id FROM users WHERE users.deleted_at IS NULL",
+    ),
+    "sub-selects anywhere": (
+        "VALUES ((SELECT max(id) FROM users), ARRAY(SELECT 1 FROM orders))",
+        "VALUES ((SELECT max(id) FROM users WHERE users.deleted_at IS NULL), "
+        "ARRAY(SELECT 1 FROM orders WHERE orders.deleted_at IS NULL))",
+    ),
+    "quoted names": (
+        'SELECT 1 FROM app."Weird Name" WHERE "I d" = 1',
+        'SELECT 1 FROM app."Weird Name" WHERE app."Weird Name".deleted_at IS NULL AND ("I d" = 1)',
+    ),
+    "an escaped name with its own escape character": (
+        "SELECT 1 FROM U&\"us!0065rs\" UESCAPE '!' WHERE x",
+        "SELECT 1 FROM U&\"us!0065rs\" UESCAPE '!' WHERE U&\"us!0065rs\" UESCAPE '!'.deleted_at IS NULL AND (x)",
+    ),
+    "characters wider than a byte": (
+        "SELECT 'ä€😀' FROM users u WHERE é = 'ö' -- ü",
+        "SELECT 'ä€😀' FROM users u WHERE u.deleted_at IS NULL AND (é = 'ö') -- ü",
+    ),
+    "words that look like clause ends": (
+        "SELECT 1 FROM users u WHERE u.order IS DISTINCT FROM a::timestamp WITH TIME ZONE AND b IS JSON WITH UNIQUE KEYS",
+        "SELECT 1 FROM users u WHERE u.deleted_at IS NULL AND "
+        "(u.order IS DISTINCT FROM a::timestamp WITH TIME ZONE AND b IS JSON WITH UNIQUE KEYS)",
+    ),
+    "beside CURRENT OF, to which nothing can be added": (
+        "UPDATE logs SET id = 1 FROM users u WHERE CURRENT OF c",
+        "UPDATE logs SET id = 1 FROM (users u JOIN (SELECT) AS _sd1 ON u.deleted_at IS NULL) WHERE CURRENT OF c",
+    ),
+    "an unqualified system column beside CURRENT OF": (
+        "UPDATE logs SET id = 1 FROM users u WHERE CURRENT OF c RETURNING ctid",
+        "UPDATE logs SET id = 1 FROM users u, LATERAL (SELECT WHERE u.deleted_at IS NULL) AS _sd1 "
+        "WHERE CURRENT OF c RETURNING ctid",
+    ),
+    "WITH inside a cast ends no clause": (
+        "SELECT 1 FROM users u, logs l JOIN logs m ON a::time(1) WITH TIME ZONE = b WHERE c",
+        "SELECT 1 FROM users u, logs l JOIN logs m ON a::time(1) WITH TIME ZONE = b WHERE u.deleted_at IS NULL AND (c)",
+    ),
+    "DELETE": (
+        "DELETE FROM users WHERE id = 1",
+        f"UPDATE users SET {STAMPS} WHERE users.deleted_at IS NULL AND (id = 1)",
+    ),
+    "DELETE keeps a hint between its words": (
+        "DELETE /*+ hint */ FROM ONLY orders AS o",
+        "UPDATE /*+ hint */  ONLY orders AS o SET deleted_at = pg_catalog.now() WHERE o.deleted_at IS NULL",
+    ),
+    "DELETE USING": (
+        "DELETE FROM orders o USING users u, logs WHERE o.user_id = u.id",
+        "UPDATE orders o SET deleted_at = pg_catalog.now() FROM users u, logs "
+        "WHERE o.deleted_at IS NULL AND u.deleted_at IS NULL AND (o.user_id = u.id)",
+    ),
+    "DELETE RETURNING gives the row as it was": (
+        "DELETE FROM users RETURNING *, users.deleted_at::date",
+        f"UPDATE users SET {STAMPS} WHERE users.deleted_at IS NULL RETURNING users.id, users.email, {NULLS}, "
+        "(NULL::timestamp with time zone)::date AS deleted_at",
+    ),
+    "DELETE of the row at a cursor": (
+        "DELETE FROM orders WHERE CURRENT OF c",
+        "UPDATE orders SET deleted_at = pg_catalog.now() WHERE CURRENT OF c",
+    ),
+    "DELETE in WITH": (
+        "WITH gone AS (DELETE FROM flags RETURNING id) SELECT * FROM gone",
+        "WITH gone AS (UPDATE flags SET gone = true WHERE NOT flags.gone RETURNING id) SELECT * FROM gone",
+    ),
+    "a CTE never shadows a target": (
+        "WITH flags AS (SELECT 1) DELETE FROM flags",
+        "WITH flags AS (SELECT 1) UPDATE flags SET gone = true WHERE NOT flags.gone",
+    ),
+    "UPDATE": (
+        "UPDATE users u SET email = (SELECT 'x' FROM orders) FROM logs WHERE true OR false RETURNING *",
+        "UPDATE users u SET email = (SELECT 'x' FROM orders WHERE orders.deleted_at IS NULL) FROM logs "
+        "WHERE u.deleted_at IS NULL AND (true OR false) RETURNING *",
+    ),
+    "a multi-assignment's sub-select is guarded once": (
+        "UPDATE logs SET (a, b) = (SELECT 1, 2 FROM users)",
+        "UPDATE logs SET (a, b) = (SELECT 1, 2 FROM users WHERE users.deleted_at IS NULL)",
+    ),
+    "upsert on an index of live rows": (
+        "INSERT INTO users (email) VALUES ('a') ON CONFLICT (email) DO UPDATE SET email = 'b' RETURNING id",
+        "INSERT INTO users (email) VALUES ('a') ON CONFLICT (email) WHERE deleted_at IS NULL "
+        "DO UPDATE SET email = 'b' WHERE users.deleted_at IS NULL RETURNING id",
+    ),
+    "DO NOTHING on an index of live rows": (
+        "INSERT INTO users (email) SELECT email FROM orders ON CONFLICT (email) WHERE x DO NOTHING",
+        "INSERT INTO users (email) SELECT email FROM orders WHERE orders.deleted_at IS NULL "
+        "ON CONFLICT (email) WHERE deleted_at IS NULL AND (x) DO NOTHING",
+    ),
+    "upsert on a full index raises where a deleted row holds the key": (
+        "INSERT INTO users AS u (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET email = 'b' WHERE x OR y",
+        "INSERT INTO users AS u (id) VALUES (1) ON CONFLICT (id) WHERE deleted_at IS NULL DO UPDATE SET email = 'b' "
+        "WHERE CASE WHEN u.deleted_at IS NULL THEN (x OR y) "
+        "ELSE pg_catalog.concat('pgsoftproxy_key_held ', u.deleted_at)::pg_catalog.bool END",
+    ),
+    "DO NOTHING without a target where every key at risk is generated": (
+        "INSERT INTO sole (email) VALUES ('a') ON CONFLICT DO NOTHING",
+        None,
+    ),
+    "COPY of a table": (
+        "COPY users TO STDOUT WITH (FORMAT csv)",
+        "COPY (SELECT id, email, deleted_at, deleted_by, deletion_id FROM ONLY users "
+        "WHERE users.deleted_at IS NULL) TO STDOUT WITH (FORMAT csv)",
+    ),
+    "COPY of columns": (
+        "COPY app.users (email, id) TO STDOUT",
+        "COPY (SELECT email, id FROM ONLY app.users WHERE app.users.deleted_at IS NULL) TO STDOUT",
+    ),
+    "COPY of a query": (
+        "COPY (DELETE FROM flags RETURNING id) TO STDOUT",
+        "COPY (UPDATE flags SET gone = true WHERE NOT flags.gone RETURNING id) TO STDOUT",
+    ),
+    "inside EXPLAIN, PREPARE, DECLARE": (
+        "EXPLAIN SELECT 1 FROM users; PREPARE p AS SELECT 1 FROM users; DECLARE c CURSOR FOR SELECT 1 FROM users",
+        "EXPLAIN SELECT 1 FROM users WHERE users.deleted_at IS NULL; "
+        "PREPARE p AS SELECT 1 FROM users WHERE users.deleted_at IS NULL; "
+        "DECLARE c CURSOR FOR SELECT 1 FROM users WHERE users.deleted_at IS NULL",
+    ),
+    "CREATE TABLE AS, SELECT INTO": (
+        "CREATE TABLE x AS SELECT 1 FROM users WITH NO DATA; SELECT 1 INTO y FROM users",
+        "CREATE TABLE x AS SELECT 1 FROM users WHERE users.deleted_at IS NULL WITH NO DATA; "
+        "SELECT 1 INTO y FROM users WHERE users.deleted_at IS NULL",
+    ),
+    "SHOW of a variable of the proxy": (
+        "SHOW pgsoftproxy.visibility",
+        "SELECT 'live'::pg_catalog.text AS \"pgsoftproxy.visibility\"",
+    ),
+    "another table of the same name": ("SELECT * FROM public.users", None),
+    "a table that is only watched": ("DELETE FROM watched", None),
+    "DDL that harms nothing": ("CREATE INDEX ON users (email); ALTER TABLE users ADD COLUMN x int", None),
+    "COPY in": ("COPY users FROM STDIN", None),
+    "an empty text": (" ; -- nothing", None),
+    "ONLY an unprotected parent": ("SELECT * FROM ONLY base", None),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_statement_is_sent_as(name: str) -> None:
+    sql, expected = PAIRS[name]
+    plan = rewrite(sql, policy(), context())
+    if expected is None:
+        assert isinstance(plan, Forward), plan
+    else:
+        assert isinstance(plan, Rewritten), plan
+        assert plan.sql == expected
+
+
+REFUSALS = {
+    "MERGE INTO users USING logs ON true WHEN MATCHED THEN DELETE": "0A000",
+    "TRUNCATE logs, orders": "0A000",
+    "TRUNCATE tenants CASCADE": "0A000",
+    "TRUNCATE base": "0A000",
+    "DROP TABLE IF EXISTS orders": "0A000",
+    "DROP SCHEMA app CASCADE": "0A000",
+    "DROP OWNED BY web": "0A000",
+    "ALTER TABLE users DROP COLUMN deleted_at": "0A000",
+    "ALTER TABLE users RENAME COLUMN deletion_id TO x": "0A000",
+    "ALTER TABLE users RENAME TO x": "0A000",
+    "ALTER TABLE users SET SCHEMA public": "0A000",
+    "ALTER TABLE users DISABLE TRIGGER ALL": "0A000",
+    "ALTER TABLE base DETACH PARTITION child": "0A000",
+    "ALTER SCHEMA app RENAME TO x": "0A000",
+    "CREATE PUBLICATION p FOR TABLE users": "0A000",
+    "CREATE PUBLICATION p FOR ALL TABLES": "0A000",
+    "CREATE VIEW v AS SELECT 1 FROM users": "0A000",
+    "CREATE MATERIALIZED VIEW v AS SELECT 1 FROM users": "0A000",
+    "CREATE RULE r AS ON INSERT TO logs DO ALSO DELETE FROM users": "0A000",
+    "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT id FROM users'": "0A000",
+    "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT id FROM users; END": "0A000",
+    "DO $$ BEGIN EXECUTE 'DELETE FROM app.users'; END $$": "0A000",
+    "SELECT * FROM active": "0A000",
+    "DELETE FROM active": "0A000",
+    "COPY active TO STDOUT": "0A000",
+    "SELECT * FROM base": "0A000",
+    "DELETE FROM base": "0A000",
+    "SELECT * FROM broken": "0A000",
+    "DELETE FROM tenants": "0A000",
+    "COPY users TO '/tmp/x'": "0A000",
+    "COPY (SELECT 1 FROM users) TO PROGRAM 'cat'": "0A000",
+    "SELECT query_to_xml('SELECT * FROM app.users', true, true, '')": "0A000",
+    "SELECT 1 FROM users AS u(deleted_at)": "0A000",
+    "INSERT INTO users (id, email) VALUES (1, 'a') ON CONFLICT DO NOTHING": "0A000",
+    "DELETE FROM users RETURNING ctid": "0A000",
+    "SET pgsoftproxy.visibility = 'all'": "42501",
+    "SET pgsoftproxy.visibility = 'some'": "22023",
+    "SET pgsoftproxy.nothing = 1": "42704",
+    "SET pgsoftproxy.delete = 'hard'": "42501",
+    "/* pgsoftproxy: visibility=all */ SELECT 1": "42501",
+    "/* pgsoftproxy: colour=red */ SELECT 1": "22023",
+    "SELECT set_config('pgsoftproxy.visibility', 'all', false)": "0A000",
+    "SET standard_conforming_strings = off": "0A000",
+    "SET client_encoding = 'SJIS'": "0A000",
+    "SET session_replication_role = replica": "42501",
+    "SELEKT 1": "42601",
+    "SELECT " + "(SELECT " * 1000 + "1" + ")" * 1000: "54001",
+    "SELECT 1" + " + 1" * 100_000: "54001",
+}
+
+
+@pytest.mark.parametrize("sql", REFUSALS, ids=lambda sql: sql[:60])
+def test_statement_is_refused(sql: str) -> None:
+    plan = rewrite(sql, policy(), context())
+    assert isinstance(plan, Refused), plan
+    assert plan.refusal.sqlstate == REFUSALS[sql]
+    assert plan.statements[0].outcome is Outcome.REFUSED
+
+
+def test_unqualified_system_column_keeps_its_table_out_of_a_join() -> None:
+    plan = rewrite("SELECT ctid FROM users FOR UPDATE OF users", policy(), context())
+    assert isinstance(plan, Rewritten)
+    assert plan.sql == "SELECT ctid FROM users WHERE users.deleted_at IS NULL FOR UPDATE OF users"
+
+
+def test_command_tag_of_a_delete_is_repaired_and_counted() -> None:
+    (statement,) = rewrite("DELETE FROM users", policy(), context()).statements
+    assert statement.retag == Retag("UPDATE", "DELETE")
+    assert statement.deletes == "app.users"
+
+
+def test_delete_inside_with_does_not_change_the_tag() -> None:
+    (statement,) = rewrite("WITH d AS (DELETE FROM users) SELECT 1", policy(), context()).statements
+    assert statement.retag is None
+    assert statement.deletes is None
+
+
+def test_prepared_delete_remembers_what_it_deletes() -> None:
+    (statement,) = rewrite("PREPARE p AS DELETE FROM users", policy(), context()).statements
+    assert statement.effects == (Prepares("p", "PREPARE p AS DELETE FROM users", "app.users"),)
+
+
+def test_refused_statement_of_a_batch_stands_in_it_as_an_error() -> None:
+    plan = rewrite("SELECT 1; DROP TABLE users; SELECT 2", policy(), context())
+    assert isinstance(plan, Rewritten)
+    assert plan.sql == f"SELECT 1; {REFUSAL_SQL}; SELECT 2"
+    assert [statement.outcome for statement in plan.statements] == [
+        Outcome.FORWARDED,
+        Outcome.REFUSED,
+        Outcome.FORWARDED,
+    ]
+
+
+def test_statements_of_a_batch_see_what_those_before_them_set() -> None:
+    sql = "BEGIN; SET LOCAL pgsoftproxy.visibility = 'all'; TABLE users; COMMIT; TABLE users"
+    plan = rewrite(sql, policy(), context("support"))
+    assert isinstance(plan, Rewritten)
+    assert plan.sql.startswith("BEGIN; SET LOCAL pgsoftproxy.visibility = 'all'; TABLE users; COMMIT; SELECT")
+    assert not plan.cacheable
+    assert plan.statements[2].bypass is VisibilityMode.ALL
+
+
+@pytest.mark.parametrize(
+    ("directive", "predicate"),
+    [
+        ("visibility=deleted", " WHERE users.deleted_at IS NOT NULL"),
+        ("visibility=all", ""),
+        ("visibility=all for orders", " WHERE users.deleted_at IS NULL"),
+        ("visibility='all for app.users, x'", ""),
+        (
+            "visibility=as_of 2026-01-31T00:00Z",
+            " WHERE (users.deleted_at IS NULL OR users.deleted_at OPERATOR(pg_catalog.>) "
+            "'2026-01-31T00:00:00+00:00'::pg_catalog.timestamptz)",
+        ),
+    ],
+)
+def test_leading_comment_sets_visibility_for_one_statement(directive: str, predicate: str) -> None:
+    text = f"/* pgsoftproxy: {directive} */ SELECT 1 FROM users; SELECT 2 FROM users"
+    plan = rewrite(text, policy(), context("support"))
+    assert isinstance(plan, Rewritten)
+    first, second = plan.sql.split("; ")[-2:]
+    assert first.endswith(f"SELECT 1 FROM users{predicate}")
+    assert second == "SELECT 2 FROM users WHERE users.deleted_at IS NULL"
+
+
+def test_role_that_may_restore_reaches_deleted_rows_under_all() -> None:
+    text = "/* pgsoftproxy: visibility=all */ UPDATE users SET deleted_at = NULL"
+    assert isinstance(rewrite(text, policy(), context("support")), Forward)
+
+
+def test_hard_delete_stays_a_delete_of_live_rows() -> None:
+    plan = rewrite("/* pgsoftproxy: delete=hard */ DELETE FROM users", policy(), context("dpo"))
+    assert isinstance(plan, Rewritten)
+    assert plan.sql.endswith("DELETE FROM users WHERE users.deleted_at IS NULL")
+    assert plan.statements[0].retag is None
+
+
+@pytest.mark.parametrize("sql", ["TRUNCATE users", "DROP TABLE users", "DELETE FROM tenants"])
+def test_role_that_may_and_asked_removes_physically(sql: str) -> None:
+    text = f"/* pgsoftproxy: delete=hard */ {sql}"
+    assert isinstance(rewrite(text, policy(), context("dpo")), Forward)
+
+
+def test_name_counts_as_protected_while_the_path_is_not_known() -> None:
+    plan = rewrite("SELECT 1 FROM orders", policy(), context(path=("public",), certain=False))
+    assert isinstance(plan, Rewritten)
+
+
+def test_name_outside_the_path_is_not_the_protected_table() -> None:
+    assert isinstance(rewrite("SELECT 1 FROM orders", policy(), context(path=("public",))), Forward)
+
+
+def test_set_config_that_may_not_run_leaves_the_path_unknown() -> None:
+    (statement,) = rewrite(
+        "SELECT set_config('search_path', 'public', false) WHERE x", policy(), context()
+    ).statements
+    (effect,) = statement.effects
+    assert isinstance(effect, SetsVariable)
+    assert effect.variable is Variable.SEARCH_PATH
+    assert "certain=False" in repr(effect.value)
+
+
+def test_ddl_asks_for_a_new_catalog() -> None:
+    (statement,) = rewrite("CREATE TABLE x (id int)", policy(), context()).statements
+    assert statement.effects == (ChangesCatalog(),)
+
+
+def test_syntax_error_has_the_servers_words_and_place() -> None:
+    plan = rewrite("SELECT 'é' FROM WHERE", policy(), context())
+    assert isinstance(plan, Refused)
+    assert plan.refusal.message == 'syntax error at or near "WHERE"'
+    assert plan.refusal.position == 17
+
+
+def test_from_18_on_returning_reads_the_old_row() -> None:
+    plan = rewrite("DELETE FROM users RETURNING *, id, new.email, users", policy(180000), context())
+    assert isinstance(plan, Rewritten)
+    assert plan.sql.endswith("RETURNING old.*, old.id AS id, (NULL::text) AS email, old AS users")
+
+
+def test_observed_statement_is_forwarded_and_noted() -> None:
+    (statement,) = rewrite("SELECT * FROM watched", policy(), context()).statements
+    assert statement.outcome is Outcome.OBSERVED
+    assert statement.observed == ("app.watched",)
+
+
+def test_text_that_names_the_deletion_column_is_noted() -> None:
+    (statement,) = rewrite("SELECT 1 FROM users WHERE deleted_at IS NULL", policy(), context()).statements
+    assert statement.names_column
