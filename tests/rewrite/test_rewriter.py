@@ -85,9 +85,10 @@ PAIRS = {
         "SELECT 'ä€😀' FROM users u WHERE u.deleted_at IS NULL AND (é = 'ö') -- ü",
     ),
     "words that look like clause ends": (
-        "SELECT 1 FROM users u WHERE u.order IS DISTINCT FROM a::timestamp WITH TIME ZONE AND b IS JSON WITH UNIQUE KEYS",
-        "SELECT 1 FROM users u WHERE u.deleted_at IS NULL AND "
-        "(u.order IS DISTINCT FROM a::timestamp WITH TIME ZONE AND b IS JSON WITH UNIQUE KEYS)",
+        "SELECT 1 FROM users u "
+        "WHERE u.order IS DISTINCT FROM a::timestamp WITH TIME ZONE AND b IS JSON WITH UNIQUE KEYS",
+        "SELECT 1 FROM users u "
+        "WHERE u.deleted_at IS NULL AND (u.order IS DISTINCT FROM a::timestamp WITH TIME ZONE AND b IS JSON WITH UNIQUE KEYS)",
     ),
     "beside CURRENT OF, to which nothing can be added": (
         "UPDATE logs SET id = 1 FROM users u WHERE CURRENT OF c",
@@ -388,6 +389,12 @@ def test_from_18_on_returning_reads_the_old_row() -> None:
     plan = rewrite("DELETE FROM users RETURNING *, id, new.email, users", policy(180000), context())
     assert isinstance(plan, Rewritten)
     assert plan.sql.endswith("RETURNING old.*, old.id AS id, (NULL::text) AS email, old AS users")
+
+
+def test_from_18_on_a_field_of_the_row_is_not_read_from_old_as_a_whole() -> None:
+    plan = rewrite("DELETE FROM orders RETURNING (orders).id", policy(180000), context())
+    assert isinstance(plan, Rewritten)
+    assert plan.sql.endswith("RETURNING (ROW(old.id, old.user_id, old.deleted_at)::app.orders).id")
 
 
 def test_observed_statement_is_forwarded_and_noted() -> None:

@@ -171,9 +171,13 @@ def _columns(answer: _Answer) -> str:
 
 
 def _row(answer: _Answer, visit: _Visit) -> str | None:
-    if answer.old is not None:
-        return quote_identifier(answer.old)
     relation = answer.protection.relation
+    if answer.old is not None and visit.parent != "A_Indirection":
+        return quote_identifier(answer.old)
+    if answer.old is not None:
+        # PostgreSQL 18 reads a field of OLD taken as a whole, `(old).x`, from the new row.
+        columns = ", ".join(f"{quote_identifier(answer.old)}.{quote_identifier(c.name)}" for c in relation.columns)
+        return f"ROW({columns})::{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
     qualifier = answer.work.qualifier(answer.reference)
     values = [
         _was(answer, column.name)
