@@ -29,7 +29,16 @@ DELETE FROM orders o WHERE o.total > 10 RETURNING o.id * 2 AS twice, upper(o.not
 DELETE FROM tasks WHERE id = 1 RETURNING *
 
 -- case: delete returning a boolean deletion column that may be NULL
+-- min-version: 18
 DELETE FROM memos WHERE id IN (1, 2) RETURNING id, gone, memos.*
+
+-- case: delete returning a boolean deletion column that may be NULL cannot tell false from NULL
+-- max-version: 17
+-- expect: refused 0A000
+DELETE FROM memos WHERE id IN (1, 2) RETURNING id, gone, memos.*
+
+-- case: delete returning other columns where the boolean deletion column may be NULL
+DELETE FROM memos WHERE id IN (1, 2) RETURNING id, upper(body)
 
 -- case: delete returning a timestamp deletion column
 DELETE FROM events RETURNING *

@@ -160,3 +160,6 @@ INSERT INTO users (id, email, name) VALUES (30, 'gone@example.com', 'Again') RET
 -- case: upsert an email that only a deleted row has under a partial index
 INSERT INTO users (id, email, name) VALUES (30, 'gone@example.com', 'Again')
 ON CONFLICT (email) WHERE deleted_at IS NULL DO UPDATE SET name = 'hit' RETURNING id, name, deleted_at
+
+-- case: on conflict do nothing without a target on a table whose only unique index is the primary key
+INSERT INTO tasks (id, title) VALUES (1, 'x'), (61, 'fresh') ON CONFLICT DO NOTHING

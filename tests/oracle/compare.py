@@ -27,6 +27,15 @@ class Naming:
     direct: Callable[[str, int], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How strict to be: `ordered` rows; `origins` of columns, which a column may lack without it."""
+
+    naming: Naming
+    ordered: bool = False
+    origins: bool = True
+
+
 def is_ordered(sql: str) -> bool:
     """Tell whether the last statement of a text fixes the order of its rows."""
     try:
@@ -39,19 +48,19 @@ def is_ordered(sql: str) -> bool:
     return "sortClause" in statement.get("SelectStmt", {})
 
 
-def answer_differences(proxied: Answer, direct: Answer, ordered: bool, naming: Naming) -> list[str]:
+def answer_differences(proxied: Answer, direct: Answer, terms: Terms) -> list[str]:
     """Return one line for each way in which the proxy's answer is not the direct one."""
-    found = []
+    found: list[str] = []
     if len(proxied.results) != len(direct.results):
         shown = [[r.tag or r.error for r in a.results] for a in (proxied, direct)]
         return [f"answers to {len(proxied.results)} statements, not {len(direct.results)}: {shown}"]
     for one, other in zip(proxied.results, direct.results, strict=True):
-        found += _result_differences(one, other, ordered, naming)
+        found += _result_differences(one, other, terms)
     if proxied.notices != direct.notices:
         found.append(f"notices {proxied.notices}, not {direct.notices}")
     if proxied.status != direct.status:
         found.append(f"transaction status {proxied.status}, not {direct.status}")
-    found += _types_differ(proxied.parameter_types, direct.parameter_types, naming)
+    found += _types_differ(proxied.parameter_types, direct.parameter_types, terms.naming)
     return found
 
 
@@ -82,16 +91,14 @@ def state_differences(before: list[StateRow], full: list[StateRow], twin: list[S
 
 
 def state_losses(before: list[StateRow], full: list[StateRow]) -> list[str]:
-    """Return which deleted rows were changed, and which protected tables have fewer rows than before."""
+    """Return which deleted rows were changed, and whether rows of protected tables are gone."""
     dead_before, dead_full = (Counter(row for row in rows if not row[1]) for rows in (before, full))
     found = [f"a deleted row was changed: {row[0]} {row[2]}" for row in dead_before - dead_full]
+    # Together, because an UPDATE may move a row from one partition to another.
     protected = {row[0] for row in before if not row[1]}
-    rows_before, rows_full = (Counter(row[0] for row in rows) for rows in (before, full))
-    found += [
-        f"{name} has {rows_full[name]} rows, had {rows_before[name]}"
-        for name in sorted(protected)
-        if rows_full[name] < rows_before[name]
-    ]
+    counts = [sum(row[0] in protected for row in rows) for rows in (before, full)]
+    if counts[1] < counts[0]:
+        found.append(f"protected tables have {counts[1]} rows, had {counts[0]}")
     return found
 
 
@@ -102,15 +109,15 @@ def newly_deleted(before: list[StateRow], after: list[StateRow]) -> list[tuple[s
     return [(row[0], json.loads(row[2])) for row in (new - old).elements()]
 
 
-def _result_differences(one: Result, other: Result, ordered: bool, naming: Naming) -> list[str]:
+def _result_differences(one: Result, other: Result, terms: Terms) -> list[str]:
     if one.error or other.error:
         return _error_differences(one.error, other.error)
     found = []
     if one.tag != other.tag:
         found.append(f"tag {one.tag!r}, not {other.tag!r}")
-    found += _column_differences(one.columns, other.columns, naming)
-    found += _row_differences(one.rows, other.rows, ordered)
-    found += _row_differences(one.copied, other.copied, ordered)
+    found += _column_differences(one.columns, other.columns, terms)
+    found += _row_differences(one.rows, other.rows, terms.ordered)
+    found += _row_differences(one.copied, other.copied, terms.ordered)
     if one.copy_format != other.copy_format:
         found.append(f"COPY format {one.copy_format}, not {other.copy_format}")
     return found
@@ -137,17 +144,19 @@ def _row_differences(one: Iterable[object], other: Iterable[object], ordered: bo
 
 
 def _column_differences(
-    one: tuple[Column, ...] | None, other: tuple[Column, ...] | None, naming: Naming
+    one: tuple[Column, ...] | None, other: tuple[Column, ...] | None, terms: Terms
 ) -> list[str]:
     if one is None or other is None or len(one) != len(other):
         return [] if one == other else [f"columns {one}, not {other}"]
     found = []
     for left, right in zip(one, other, strict=True):
-        kept = [(c.name, c.number, c.modifier, c.format) for c in (left, right)]
+        kept = [(c.name, c.modifier, c.format) for c in (left, right)]
         if kept[0] != kept[1]:
             found.append(f"column {left}, not {right}")
-        found += _oid_differs("regclass", left.table, right.table, naming)
-        found += _oid_differs("regtype", left.type, right.type, naming)
+        found += _oid_differs("regtype", left.type, right.type, terms.naming)
+        if terms.origins or (left.table, left.number) != (0, 0):
+            found += [] if left.number == right.number else [f"column number {left}, not {right}"]
+            found += _oid_differs("regclass", left.table, right.table, terms.naming)
     return found
 
 

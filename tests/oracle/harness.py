@@ -5,6 +5,7 @@ the databases be built again before the next one.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from tests.oracle.client import Address, Answer, Client, ServerGone
 from tests.oracle.compare import (
     Naming,
     StateRow,
+    Terms,
     answer_differences,
     is_ordered,
     leaks,
@@ -115,6 +117,8 @@ class _Run:
         self.direct = harness.client("direct", self.reference, role)
         self.naming = Naming(_namer(self.proxied), _namer(self.direct))
         self.found: list[str] = []
+        self.last = Answer()
+        self.text = " ".join(message.sql for message in case.messages).lower()
 
     def report(self) -> Report:
         try:
@@ -148,13 +152,15 @@ class _Run:
         direct = self._send(self.direct, direct_message)
         proxied = self._send(self.proxied, message)
         self._leaks(proxied)
+        self.last = direct
         if self.case.directives.get("compare") == "status":
             self.found += status_differences(proxied, direct)
             return proxied.status
         order = self.case.directives.get("order")
         ordered = order == "yes" or (order is None and is_ordered(message.sql))
-        self.found += answer_differences(proxied, direct, ordered, self.naming)
-        self.last = direct
+        # The deletion column as it was is not the column any more: a documented difference.
+        origins = not re.search(r"\bdelete\b.*\breturning\b", self.text, re.DOTALL)
+        self.found += answer_differences(proxied, direct, Terms(self.naming, ordered, origins))
         return proxied.status
 
     def _refusal(self, message: Message) -> str:
@@ -187,7 +193,7 @@ class _Run:
     def _states(self, status: str) -> None:
         """Compare the rows of all tables, as the open transaction sees them or as they were committed."""
         before = self.harness.started_with(FULL)
-        if status == "E":
+        if status == "E" or self.found:
             return
         if status == "T":
             full = read_state(self.proxied)
@@ -204,10 +210,11 @@ class _Run:
 
     def _deleted_rows(self, new: list[tuple[str, dict[str, object]]], twin: list[StateRow]) -> None:
         """Check that what a DELETE removed from the twin is what the proxy stamped, as it was."""
-        text = " ".join(message.sql for message in self.case.messages).lower()
-        if any(word in text for word in ("update", "insert", "deleted_at", "call ")):
+        if any(word in self.text for word in ("update", "insert", "deleted_at", "call ")):
             return
-        gone = Counter(row for row in self.harness.started_with(TWIN) if row[1]) - Counter(twin)
+        start = self.harness.started_with(FULL)
+        protected = {row[0] for row in start if not row[1]}
+        gone = Counter(row for row in start if row[1] and row[0] in protected) - Counter(twin)
         expected = Counter(_as_it_was(row[0], json.loads(row[2])) for row in gone.elements())
         stamped = Counter(_as_it_was(name, row) for name, row in new)
         if expected != stamped:
@@ -215,7 +222,7 @@ class _Run:
         users = [row for name, row in new if name == "app.users"]
         if any(row["deleted_by"] != self.role or not row["deletion_id"] for row in users):
             self.found.append(f"not stamped with who and which deletion: {users}")
-        if text.count("delete") == 1 and len({row["deletion_id"] for row in users}) > 1:
+        if self.text.count("delete") == 1 and len({row["deletion_id"] for row in users}) > 1:
             self.found.append(f"one DELETE, several deletion_ids: {users}")
 
     def _clean(self) -> None:

@@ -1,0 +1,210 @@
+-- # Names: quoting, folding, schemas, search_path, truncation, unicode.
+
+-- case: an unqualified name that is public under the default path
+SELECT * FROM users ORDER BY id
+
+-- case: an unqualified name that is protected under another path
+-- path: app, public
+SELECT id FROM users ORDER BY id
+
+-- case: an unqualified name behind a schema that has an unprotected one
+-- path: public, app
+SELECT id FROM users ORDER BY id
+
+-- case: an unqualified name found only in the second schema of the path
+-- path: public, app
+SELECT id FROM orders ORDER BY id
+
+-- case: a path that hides a protected table behind another
+-- path: other, app
+SELECT id, note FROM orders ORDER BY id
+
+-- case: a path with schemas that do not exist
+-- path: nowhere, app
+SELECT id FROM users ORDER BY id
+
+-- case: a quoted schema in the path
+-- path: "Mixed Schema", app
+SELECT * FROM users
+
+-- case: a path with "$user"
+-- path: "$user", app
+SELECT count(*) FROM users
+
+-- case: an empty path
+-- path: ''
+-- expect: error 42P01
+SELECT * FROM users
+
+-- case: a table in an unfolded schema
+SELECT * FROM "Mixed Schema".users
+
+-- case: upper case folds
+SELECT ID, NAME FROM APP.USERS WHERE CITY = 'London' ORDER BY ID
+
+-- case: mixed case folds
+SELECT u.Id FROM App.Users U ORDER BY U.iD
+
+-- case: quoted lower case is the same name
+SELECT "users"."id" FROM "app"."users" ORDER BY "id"
+
+-- case: quoted upper case is another name
+-- expect: error 42P01
+SELECT * FROM app."USERS"
+
+-- case: a quoted schema in upper case is another schema
+-- expect: error 42P01
+SELECT * FROM "APP".users
+
+-- case: a name with a space and mixed case
+SELECT * FROM app."Weird Name" ORDER BY "Id"
+
+-- case: a column name with a quote in it
+SELECT "Quoted ""Col", w."select" FROM app."Weird Name" w WHERE w."Quoted ""Col" <> 'one' OR "Id" = 1 ORDER BY 1
+
+-- case: the quoted name as a qualifier
+SELECT "Weird Name"."Deleted At", "Weird Name".* FROM app."Weird Name" ORDER BY 2
+
+-- case: a join with the quoted name
+SELECT w."Id", u.name FROM app."Weird Name" w LEFT JOIN app.users u ON u.id = w."Id" ORDER BY 1
+
+-- case: a name outside ASCII
+SELECT "größe" FROM app."Überblick"
+
+-- case: a name outside ASCII by unicode escapes
+SELECT U&"gr\00F6\00DFe" FROM app.U&"\00DCberblick"
+
+-- case: a plain name by unicode escapes
+SELECT id FROM app.U&"\0075sers" ORDER BY id
+
+-- case: unicode escapes with another escape character
+SELECT id FROM app.U&"!0075sers" UESCAPE '!' ORDER BY id
+
+-- case: six-digit unicode escapes
+SELECT id FROM app.U&"\+000075sers" ORDER BY id
+
+-- case: characters outside ASCII before a guarded name
+SELECT 'ääääöööö€€€€😀😀' AS "Ünïcödé", u.id FROM app.users u WHERE u.name <> '😀' OR u.name IS NULL ORDER BY u.id
+
+-- case: an unknown column after characters outside ASCII keeps its position
+-- expect: error 42703
+SELECT '😀ä€' AS x, u.nope FROM app.users u WHERE u.name <> '😀€'
+
+-- case: an alias outside ASCII
+SELECT "ü".id FROM app.users AS "ü" ORDER BY 1
+
+-- case: a name of 63 bytes
+SELECT * FROM app.abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz_012345678
+
+-- case: a longer name is cut to 63 bytes
+SELECT * FROM app.abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz_012345678_and_more
+
+-- case: a longer quoted name is cut to 63 bytes
+SELECT * FROM app."abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz_012345678_and_more"
+
+-- case: a delete from a longer name
+DELETE FROM app.abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz_012345678xxxxxxxx RETURNING id
+
+-- case: a CTE whose long name is cut to the table's
+-- path: app, public
+WITH abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz_012345678_cte AS (SELECT 5 AS id)
+SELECT * FROM abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz_012345678_table
+
+-- case: a very long alias
+SELECT aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.id
+FROM app.users AS aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ORDER BY 1
+
+-- case: a name with another database
+-- expect: error 0A000
+SELECT id FROM oracle_nowhere.app.users
+
+-- case: an unprotected namesake by its schema
+-- path: app
+SELECT * FROM public.users ORDER BY id
+
+-- case: both namesakes in one statement
+SELECT a.id, p.id, p.deleted_at FROM app.users a FULL JOIN public.users p USING (id) ORDER BY 1, 2
+
+-- case: an alias that is a protected table's name over an unprotected table
+-- path: app, public
+SELECT users.id FROM logs AS users ORDER BY 1
+
+-- case: a catalog query by the table's name
+SELECT relname, relkind FROM pg_class WHERE oid = 'app.users'::regclass
+
+-- case: the catalog lists the columns
+SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'app' AND table_name = 'users' ORDER BY ordinal_position
+
+-- case: a catalog table named without its schema
+SELECT count(*) > 10 FROM pg_class, app.users
+
+-- case: a temp table that shadows a protected one
+-- setup: CREATE TEMP TABLE users (id int, deleted_at timestamptz)
+-- path: app, public
+-- compare: status
+SELECT * FROM pg_temp.users
+
+-- case: search_path set in the transaction
+SET LOCAL search_path = app
+-- next
+SELECT id FROM users ORDER BY id
+
+-- case: search_path set for the session
+SET search_path TO app, public
+-- next
+SELECT count(*) FROM users
+-- next
+RESET search_path
+-- next
+SELECT count(*) FROM users
+
+-- case: search_path set by set_config
+SELECT set_config('search_path', 'app', true)
+-- next
+SELECT count(*) FROM users
+
+-- case: search_path set to default
+SET search_path = app
+-- next
+SET search_path TO DEFAULT
+-- next
+SELECT count(*) FROM users
+
+-- case: search_path set and rolled back to a savepoint
+SAVEPOINT s
+-- next
+SET search_path = app
+-- next
+SELECT count(*) FROM users
+-- next
+ROLLBACK TO SAVEPOINT s
+-- next
+SELECT count(*) FROM users
+
+-- case: search_path set by SET SCHEMA
+SET SCHEMA 'app'
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: search_path set to a quoted list in one string
+SET search_path = 'app, public'
+-- next
+SELECT count(*) FROM public.users
+
+-- case: search_path changed inside a batch
+-- protocol: simple
+SELECT count(*) FROM users; SET LOCAL search_path = app; SELECT count(*) FROM users; SET LOCAL search_path = public; SELECT count(*) FROM users
+
+-- case: search_path that a failed statement set is not in force
+-- protocol: simple
+-- transaction: none
+SET search_path = app; SELECT 1 / 0
+-- next
+SELECT count(*) FROM users
+
+-- case: search_path committed by an implicit transaction
+-- protocol: simple
+-- transaction: none
+SET search_path = app; SELECT 1
+-- next
+SELECT count(*) FROM users
