@@ -20,6 +20,10 @@ class RelationKind(Enum):
     FOREIGN = "f"
 
 
+TABLES = frozenset({RelationKind.TABLE, RelationKind.PARTITIONED, RelationKind.FOREIGN})
+VIEWS = frozenset({RelationKind.VIEW, RelationKind.MATVIEW})
+
+
 class KeyAction(Enum):
     """Referential actions, with `pg_constraint.confdeltype` as value."""
 

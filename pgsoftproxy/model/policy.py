@@ -4,15 +4,13 @@ Pure. Must not know where the rules were written (only an `origin` to quote) nor
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from fnmatch import fnmatchcase
 
-from pgsoftproxy.model.catalog import Catalog, KeyAction, Relation, RelationKind
+from pgsoftproxy.model.catalog import TABLES, Catalog, Relation
 from pgsoftproxy.model.context import Grant
-
-CREATABLE = frozenset({RelationKind.TABLE, RelationKind.PARTITIONED, RelationKind.FOREIGN})
-VIEWS = frozenset({RelationKind.VIEW, RelationKind.MATVIEW})
+from pgsoftproxy.model.reach import destroying, exposing
 
 
 class Mode(Enum):
@@ -65,7 +63,8 @@ class TableRule:
 
     def matches(self, relation: Relation) -> bool:
         """Tell whether the rule's pattern matches the relation's `schema.name`."""
-        schema, dot, name = self.pattern.partition(".")
+        # fnmatch gives brackets a meaning that the configuration does not.
+        schema, dot, name = self.pattern.replace("[", "[[]").partition(".")
         if not dot:
             schema, name = "public", schema
         return fnmatchcase(relation.schema, schema) and fnmatchcase(relation.name, name)
@@ -146,36 +145,99 @@ def compile_policy(
     An exact rule whose table is missing or lacks the column is a problem; a glob passes over such tables.
     A problem leaves its relation `broken`, so that a policy with problems is still safe to serve.
     """
-    protections: dict[int, Protection] = {}
-    broken: dict[int, str] = {}
-    problems: list[Problem] = []
-    tables = [relation for relation in catalog.relations.values() if relation.kind in CREATABLE]
+    draft = _Draft(catalog)
     for rule in sorted(rules, key=lambda rule: rule.precedence):
-        if rule.database is not None and rule.database != catalog.database:
-            continue
-        matched = [relation for relation in tables if rule.matches(relation)]
-        if not matched and not rule.is_glob:
-            problems.append(Problem(rule.origin, _missing(rule, catalog)))
-        for relation in matched:
-            found = _protect(rule, relation)
-            if isinstance(found, Protection):
-                protections[relation.oid] = found
-                broken.pop(relation.oid, None)
-            elif not rule.is_glob or found.serious:
-                protections.pop(relation.oid, None)
-                broken[relation.oid] = found.message
-                problems.append(Problem(rule.origin, found.message))
-    _inherit(protections, broken, catalog)
+        if rule.database is None or rule.database == catalog.database:
+            draft.apply(rule)
+    draft.inherit()
+    draft.compare_with_children()
+    hidden = {oid: p.label for oid, p in draft.protections.items() if p.mode is Mode.ENFORCE}
+    hidden.update({oid: catalog.relations[oid].label for oid in draft.broken})
     policy = Policy(
         catalog,
-        protections,
-        exposing=_exposing(protections, broken, catalog),
-        broken=broken,
-        destroying=_destroying(protections, catalog),
+        draft.protections,
+        exposing=exposing(hidden, catalog),
+        broken={oid: problem.message for oid, problem in draft.broken.items()},
+        destroying=destroying(hidden, catalog),
         grants=dict(grants),
         version=version,
     )
-    return policy, tuple(problems)
+    return policy, (*draft.missing, *draft.broken.values())
+
+
+class _Draft:
+    """What the rules seen so far make of each relation: protected, broken, or neither."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.protections: dict[int, Protection] = {}
+        self.broken: dict[int, Problem] = {}
+        self.missing: list[Problem] = []
+        self._origins: dict[int, str] = {}
+
+    def apply(self, rule: TableRule) -> None:
+        """Let a rule that is at least as specific as all before it speak for the tables it matches."""
+        relations = self.catalog.relations.values()
+        matched = [relation for relation in relations if relation.kind in TABLES and rule.matches(relation)]
+        if not matched and not rule.is_glob:
+            self.missing.append(Problem(rule.origin, _missing(rule, self.catalog)))
+        for relation in matched:
+            found = _protect(rule, relation)
+            if isinstance(found, Protection):
+                self.protections[relation.oid] = found
+                self._origins[relation.oid] = rule.origin
+                self.broken.pop(relation.oid, None)
+            elif not rule.is_glob or found.serious:
+                self._break(relation.oid, Problem(rule.origin, found.message))
+
+    def inherit(self) -> None:
+        """Put each relation that no rule speaks for under the policy of its nearest ancestor that has one."""
+        ruled = {*self.protections, *self.broken}
+        for relation in self.catalog.relations.values():
+            above = None if relation.oid in ruled else self._nearest(relation, ruled)
+            if above is None:
+                continue
+            self._origins[relation.oid] = self._origins.get(above, "")
+            column = relation.column(self.protections[above].column) if above in self.protections else None
+            if column is None:
+                message = f'table "{relation.label}" inherits from what is not protected as configured'
+                self._break(relation.oid, Problem(self.broken[above].origin, message))
+            else:
+                nullable = not column.not_null
+                self.protections[relation.oid] = replace(
+                    self.protections[above], relation=relation, nullable=nullable
+                )
+
+    def compare_with_children(self) -> None:
+        """Break each table whose policy would show, through it, rows that a child's own policy hides."""
+        for oid, protection in list(self.protections.items()):
+            for child in self.catalog.descendants(oid):
+                below = self.protections.get(child.oid)
+                if below is None or below.mode is Mode.OBSERVE:
+                    continue
+                if protection.mode is Mode.OBSERVE or below.column != protection.column:
+                    message = (
+                        f'table "{protection.label}" has another column or mode than "{below.label}", '
+                        "which inherits from it: its hidden rows would show"
+                    )
+                    self._break(oid, Problem(self._origins.get(oid, ""), message))
+                    break
+
+    def _break(self, oid: int, problem: Problem) -> None:
+        self.protections.pop(oid, None)
+        self.broken[oid] = problem
+
+    def _nearest(self, relation: Relation, ruled: set[int]) -> int | None:
+        level = list(relation.parents)
+        seen: set[int] = set()
+        while level:
+            found = next((oid for oid in level if oid in ruled), None)
+            if found is not None:
+                return found
+            seen.update(level)
+            above = (self.catalog.relations[oid].parents for oid in level if oid in self.catalog.relations)
+            level = [oid for parents in above for oid in parents if oid not in seen]
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,83 +280,3 @@ def _missing(rule: TableRule, catalog: Catalog) -> str:
     if relation is not None:
         return f'"{pattern}" is a {relation.kind.name.lower()}, only tables can be protected'
     return f'table "{pattern}" does not exist in database "{catalog.database}"'
-
-
-def _inherit(protections: dict[int, Protection], broken: dict[int, str], catalog: Catalog) -> None:
-    # A partition or child is under the policy of its parent unless a rule of its own already covers it.
-    for oid, protection in list(protections.items()):
-        for child in catalog.descendants(oid):
-            if child.oid in protections or child.oid in broken:
-                continue
-            column = child.column(protection.column)
-            if column is None:  # cannot be: columns are inherited by name
-                broken[child.oid] = f'table "{child.label}" has no column "{protection.column}"'
-                continue
-            protections[child.oid] = Protection(
-                child,
-                protection.column,
-                protection.kind,
-                nullable=not column.not_null,
-                deleted_by=protection.deleted_by,
-                deletion_id=protection.deletion_id,
-                created_at=protection.created_at,
-                mode=protection.mode,
-            )
-
-
-def _exposing(
-    protections: Mapping[int, Protection], broken: Mapping[int, str], catalog: Catalog
-) -> dict[int, str]:
-    hidden = {oid: p.label for oid, p in protections.items() if p.mode is Mode.ENFORCE}
-    hidden.update({oid: catalog.relations[oid].label for oid in broken})
-    exposing: dict[int, str] = {}
-    grew = True
-    while grew:
-        grew = False
-        for relation in catalog.relations.values():
-            if relation.oid in exposing or relation.oid in hidden:
-                continue
-            through = relation.reads if relation.kind in VIEWS else ()
-            if relation.kind in CREATABLE:
-                through = tuple(child.oid for child in catalog.descendants(relation.oid))
-            label = next(
-                (hidden.get(oid) or exposing.get(oid) for oid in through if oid in hidden or oid in exposing),
-                None,
-            )
-            if label is not None:
-                exposing[relation.oid] = label
-                grew = True
-    return exposing
-
-
-def _destroying(protections: Mapping[int, Protection], catalog: Catalog) -> dict[int, str]:
-    """Map each unprotected relation to a protected one that ON DELETE CASCADE reaches from it."""
-    hidden = {oid: p.label for oid, p in protections.items() if p.mode is Mode.ENFORCE}
-    destroying: dict[int, str] = {}
-    cascades = [key for key in catalog.foreign_keys if key.on_delete is KeyAction.CASCADE]
-    grew = True
-    while grew:
-        grew = False
-        for key in cascades:
-            if key.references in hidden or key.references in destroying:
-                continue
-            family = [key.relation, *(child.oid for child in catalog.descendants(key.relation))]
-            label = next(
-                (
-                    hidden.get(oid) or destroying.get(oid)
-                    for oid in family
-                    if oid in hidden or oid in destroying
-                ),
-                None,
-            )
-            if label is not None:
-                destroying[key.references] = label
-                for child in catalog.descendants(key.references):
-                    if child.oid not in hidden:
-                        destroying.setdefault(child.oid, label)
-                grew = True
-    return destroying
-
-
-def _first_label(oids: Iterable[int], *maps: Mapping[int, str]) -> str | None:
-    return next((labels[oid] for oid in oids for labels in maps if oid in labels), None)

@@ -21,7 +21,7 @@ from pgsoftproxy.rewrite.rules.hide_deleted_rows import hide_deleted_rows
 from pgsoftproxy.rewrite.rules.soften_delete import soften_delete
 from pgsoftproxy.rewrite.scope import Findings, Reference, Use
 from pgsoftproxy.rewrite.tokens import Tokens, Uncertain
-from pgsoftproxy.rewrite.tree import Node, tagged
+from pgsoftproxy.rewrite.tree import Node, tagged, unwrapped
 from pgsoftproxy.rewrite.work import Work
 
 
@@ -129,14 +129,11 @@ def _apply_rule(query: Query, work: Work, reference: Reference, protection: Prot
 
 def _counts_rows_of(query: Query, reference: Reference) -> bool:
     # The DELETE whose count the command tag shows: the statement itself, or the one that it prepares.
-    tag, statement = tagged(query.statement)
-    while tag in {"PrepareStmt", "ExplainStmt"}:
-        tag, statement = tagged(statement["query"])
-    return statement is reference.owner
+    return unwrapped(query.statement)[1] is reference.owner
 
 
 def _is_materialized(query: Query) -> bool:
-    tag, statement = tagged(query.statement)
+    tag, statement = unwrapped(query.statement)
     return tag == "CreateTableAsStmt" and statement.get("objtype") == "OBJECT_MATVIEW"
 
 

@@ -32,7 +32,7 @@ from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION, read_directi
 from pgsoftproxy.rewrite.rules.refuse_opaque import refuse_opaque_bodies, refuse_opaque_calls
 from pgsoftproxy.rewrite.scope import find
 from pgsoftproxy.rewrite.tokens import SEMICOLON, Tokens, Uncertain
-from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged
+from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged, unwrapped
 from pgsoftproxy.rewrite.verify import verify
 
 KINDS = {
@@ -167,7 +167,7 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
     if tag in QUERIES or tag in WRAPPERS:
         query = Query(text.sql, raw["stmt"], findings, surroundings)
         rewritten = rewrite_query(query, lambda: text.tokens)
-        effects.extend(_wrapper_effects(text, raw, rewritten.plan))
+        effects.extend(_query_effects(text, raw, rewritten.plan))
         outcome = Outcome.REWRITTEN if rewritten.edits else rewritten.plan.outcome
         plan = replace(rewritten.plan, kind=kind, outcome=outcome, effects=tuple(effects))
         if rewritten.edits:
@@ -192,12 +192,13 @@ def _sent(text: _Text, raw: Node, edits: EditList) -> str:
     return apply_edits(text.sql[start:end], moved)
 
 
-def _wrapper_effects(text: _Text, raw: Node, plan: StatementPlan) -> list[Effect]:
+def _query_effects(text: _Text, raw: Node, plan: StatementPlan) -> list[Effect]:
     tag, statement = tagged(raw["stmt"])
     if tag == "PrepareStmt":
         first, last = text.span(raw)
         body = text.tokens.sql[text.tokens.starts[first] : text.tokens.ends[last]]
         return [Prepares(statement["name"], body, plan.deletes)]
+    tag, statement = unwrapped(raw["stmt"])
     if tag == "CreateTableAsStmt" or (tag == "SelectStmt" and "intoClause" in statement):
         return [ChangesCatalog()]
     return []

@@ -54,6 +54,14 @@ def tagged(node: Node) -> tuple[str, Node]:
     return tag, fields
 
 
+def unwrapped(statement: Node) -> tuple[str, Node]:
+    """Return tag and fields of the statement inside EXPLAIN and PREPARE, or of the statement itself."""
+    tag, fields = tagged(statement)
+    while tag in {"ExplainStmt", "PrepareStmt"}:
+        tag, fields = tagged(fields["query"])
+    return tag, fields
+
+
 def strings(nodes: list[Node]) -> list[str]:
     """Return the values of a list of String nodes; A_Star and others become `*`."""
     return [node["String"].get("sval", "") if "String" in node else "*" for node in nodes]

@@ -176,7 +176,9 @@ def _row(answer: _Answer, visit: _Visit) -> str | None:
         return quote_identifier(answer.old)
     if answer.old is not None:
         # PostgreSQL 18 reads a field of OLD taken as a whole, `(old).x`, from the new row.
-        columns = ", ".join(f"{quote_identifier(answer.old)}.{quote_identifier(c.name)}" for c in relation.columns)
+        columns = ", ".join(
+            f"{quote_identifier(answer.old)}.{quote_identifier(c.name)}" for c in relation.columns
+        )
         return f"ROW({columns})::{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
     qualifier = answer.work.qualifier(answer.reference)
     values = [

@@ -34,6 +34,8 @@ def follow_set(statement: Node, context: Context) -> tuple[Effect, ...]:
             raise StatementRefused(f'unrecognized configuration parameter "{name}"', sqlstate="42704")
         return ()
     local = bool(statement.get("is_local"))
+    if kind == "VAR_SET_CURRENT":
+        return (SetsVariable(variable, context.values.value(variable), local),)
     if value is None:
         return (SetsVariable(variable, None, local),)
     if variable is Variable.SEARCH_PATH:
