@@ -197,11 +197,11 @@ class _Draft:
             above = None if relation.oid in ruled else self._nearest(relation, ruled)
             if above is None:
                 continue
-            self._origins[relation.oid] = self._origins.get(above, "")
+            self._origins[relation.oid] = self._origins[above]
             column = relation.column(self.protections[above].column) if above in self.protections else None
             if column is None:
                 message = f'table "{relation.label}" inherits from what is not protected as configured'
-                self._break(relation.oid, Problem(self.broken[above].origin, message))
+                self._break(relation.oid, Problem(self._origins[above], message))
             else:
                 nullable = not column.not_null
                 self.protections[relation.oid] = replace(
@@ -220,12 +220,13 @@ class _Draft:
                         f'table "{protection.label}" has another column or mode than "{below.label}", '
                         "which inherits from it: its hidden rows would show"
                     )
-                    self._break(oid, Problem(self._origins.get(oid, ""), message))
+                    self._break(oid, Problem(self._origins[oid], message))
                     break
 
     def _break(self, oid: int, problem: Problem) -> None:
         self.protections.pop(oid, None)
         self.broken[oid] = problem
+        self._origins[oid] = problem.origin
 
     def _nearest(self, relation: Relation, ruled: set[int]) -> int | None:
         level = list(relation.parents)
