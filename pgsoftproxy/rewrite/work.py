@@ -85,11 +85,15 @@ class Work:
         return tokens.closing(last + 2) if tokens.name(last + 1) == "REPEATABLE" else last
 
     def qualifier(self, reference: Reference) -> str:
-        """Return how the statement can qualify a column of the reference: alias, or the name as written."""
+        """Return how the statement can qualify a column of the reference: alias, or the name as the parser read it.
+
+        Not as written: an over-long name repeated would be reported as truncated twice.
+        """
         if reference.alias is not None:
             return quote_identifier(reference.alias)
-        first = self.tokens.at(reference.location)
-        return self.tokens.text(first, self.tokens.qualified_end(first))
+        node = reference.node
+        names = [node[key] for key in ("catalogname", "schemaname", "relname") if key in node]
+        return ".".join(map(quote_identifier, names))
 
     def add_predicate(self, owner: Node, anchor: int, predicate: str) -> None:
         """Have a predicate ANDed in front of the owner's WHERE; `anchor` is a token index before that clause."""

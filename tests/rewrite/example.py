@@ -52,6 +52,13 @@ SOLE = Relation(
         UniqueIndex("sole_email", ("email",), "(deleted_at IS NULL)"),
     ),
 )
+NOTES = Relation(
+    14,
+    "app",
+    "notes",
+    columns=(ID, DELETED),
+    unique_indexes=(UniqueIndex("notes_pkey", ("id",), primary=True),),
+)
 RELATIONS = (
     USERS,
     ORDERS,

@@ -76,9 +76,13 @@ PAIRS = {
         'SELECT 1 FROM app."Weird Name" WHERE "I d" = 1',
         'SELECT 1 FROM app."Weird Name" WHERE app."Weird Name".deleted_at IS NULL AND ("I d" = 1)',
     ),
+    "a name longer than the server keeps": (
+        f"SELECT 1 FROM users AS {'x' * 70}",
+        f"SELECT 1 FROM users AS {'x' * 70} WHERE {'x' * 63}.deleted_at IS NULL",
+    ),
     "an escaped name with its own escape character": (
         "SELECT 1 FROM U&\"us!0065rs\" UESCAPE '!' WHERE x",
-        "SELECT 1 FROM U&\"us!0065rs\" UESCAPE '!' WHERE U&\"us!0065rs\" UESCAPE '!'.deleted_at IS NULL AND (x)",
+        "SELECT 1 FROM U&\"us!0065rs\" UESCAPE '!' WHERE users.deleted_at IS NULL AND (x)",
     ),
     "characters wider than a byte": (
         "SELECT 'ä€😀' FROM users u WHERE é = 'ö' -- ü",
@@ -162,6 +166,12 @@ PAIRS = {
         "INSERT INTO sole (email) VALUES ('a') ON CONFLICT DO NOTHING",
         None,
     ),
+    "DO NOTHING without a target on a table with one key": (
+        "INSERT INTO notes VALUES (1) ON CONFLICT DO NOTHING",
+        "INSERT INTO notes VALUES (1) ON CONFLICT (id) WHERE deleted_at IS NULL DO UPDATE SET deleted_at = "
+        "notes.deleted_at WHERE CASE WHEN notes.deleted_at IS NULL THEN false "
+        "ELSE pg_catalog.concat('pgsoftproxy_key_held ', notes.deleted_at)::pg_catalog.bool END",
+    ),
     "COPY of a table": (
         "COPY users TO STDOUT WITH (FORMAT csv)",
         "COPY (SELECT id, email, deleted_at, deleted_by, deletion_id FROM ONLY users "
@@ -241,6 +251,9 @@ REFUSALS = {
     "SELECT * FROM broken": "0A000",
     "DELETE FROM tenants": "0A000",
     "COPY users TO '/tmp/x'": "0A000",
+    "COPY BINARY users TO STDOUT": "0A000",
+    "COPY users TO STDOUT DELIMITERS ','": "0A000",
+    "COPY users (nope) TO STDOUT": "42703",
     "COPY (SELECT 1 FROM users) TO PROGRAM 'cat'": "0A000",
     "SELECT query_to_xml('SELECT * FROM app.users', true, true, '')": "0A000",
     "SELECT 1 FROM users AS u(deleted_at)": "0A000",

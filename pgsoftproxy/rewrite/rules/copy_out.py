@@ -1,7 +1,7 @@
 """COPY table TO: copy a query over the columns that COPY would have sent."""
 
 from pgsoftproxy.errors import StatementRefused
-from pgsoftproxy.model.catalog import RelationKind
+from pgsoftproxy.model.catalog import Relation, RelationKind
 from pgsoftproxy.model.policy import Protection
 from pgsoftproxy.rewrite.predicates import is_seen, quote_identifier
 from pgsoftproxy.rewrite.scope import Reference
@@ -27,11 +27,13 @@ def copy_out(work: Work, reference: Reference, protection: Protection, copy: Nod
     first = tokens.at(reference.location)
     name_last = tokens.qualified_end(first)
     last = tokens.closing(name_last + 1) if tokens.name(name_last + 1) == LPAREN else name_last
-    name = tokens.text(first, name_last)
-    if "attlist" in copy:
-        columns = strings(copy["attlist"])
-    else:
-        columns = [column.name for column in relation.columns if not column.generated]
+    if tokens.name(first - 1) == "BINARY" or {"USING", "DELIMITERS"} & set(tokens.names[last:]):
+        raise StatementRefused(
+            f'COPY of protected table "{protection.label}" in the syntax before PostgreSQL 7.3',
+            hint="Write the options as in COPY ... TO STDOUT WITH (FORMAT binary, DELIMITER ',').",
+        )
+    name = work.qualifier(reference)
+    columns = _columns(relation, copy)
     column = f"{name}.{quote_identifier(protection.column)}"
     predicate = is_seen(column, f"{name}.", protection, work.surroundings.values.visibility)
     where = f" WHERE {predicate}" if predicate is not None else ""
@@ -39,6 +41,20 @@ def copy_out(work: Work, reference: Reference, protection: Protection, copy: Nod
     # A zero-column COPY has no query form: SELECT without a list sends the same empty rows.
     query = f"(SELECT {listed} FROM ONLY {name}{where})"
     work.edits.replace(tokens.starts[first], tokens.ends[last], query)
+
+
+def _columns(relation: Relation, copy: Node) -> list[str]:
+    if "attlist" not in copy:
+        return [column.name for column in relation.columns if not column.generated]
+    names = strings(copy["attlist"])
+    for name in names:
+        column = relation.column(name)
+        if column is None:
+            message = f'column "{name}" of relation "{relation.name}" does not exist'
+            raise StatementRefused(message, sqlstate="42703")
+        if column.generated:
+            raise StatementRefused(f'column "{name}" is a generated column', sqlstate="42P10")
+    return names
 
 
 def refuse_copy_to_server(copy: Node, label: str) -> None:

@@ -43,10 +43,11 @@ def guard_upsert(work: Work, reference: Reference, protection: Protection) -> No
     exposed = arbiters is None or any(not is_live_only(index, protection) for index in arbiters)
     updates = clause["action"] == "ONCONFLICT_UPDATE"
     if "infer" not in clause:
-        if exposed:
-            _refuse_unnamed_target(protection)
-        return
-    _add_inference(work, places, protection)
+        if not exposed:
+            return
+        _name_target(work, places, protection)
+    else:
+        _add_inference(work, places, protection)
     column = f"{work.qualifier(reference)}.{quote_identifier(protection.column)}"
     live = is_live(column, protection)
     if exposed:
@@ -152,10 +153,16 @@ def _key_held(protection: Protection) -> ErrorTranslation:
     return ErrorTranslation("22P02", KEY_HELD, refusal)
 
 
-def _refuse_unnamed_target(protection: Protection) -> None:
-    raise StatementRefused(
-        f'ON CONFLICT without a target on protected table "{protection.label}", '
-        "which has a unique index that counts deleted rows",
-        hint="Name the conflict target, as in ON CONFLICT (column) DO NOTHING, "
-        "or make every unique index partial on live rows.",
-    )
+def _name_target(work: Work, places: _Places, protection: Protection) -> None:
+    """Name the target of `ON CONFLICT DO NOTHING` where the table has one unique index, so that it can be guarded."""
+    indexes = [index for index in protection.relation.unique_indexes if index.valid]
+    if len(indexes) != 1 or indexes[0].predicate is not None or None in indexes[0].columns:
+        raise StatementRefused(
+            f'ON CONFLICT without a target on protected table "{protection.label}", '
+            "which has a unique index that counts deleted rows",
+            hint="Name the conflict target, as in ON CONFLICT (column) DO NOTHING, "
+            "or make every unique index partial on live rows.",
+        )
+    columns = ", ".join(quote_identifier(column) for column in indexes[0].columns if column is not None)
+    predicate = is_live(quote_identifier(protection.column), protection)
+    work.edits.insert(work.tokens.ends[places.on + 1], f" ({columns}) WHERE {predicate}", CLAUSE)
