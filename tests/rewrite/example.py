@@ -73,6 +73,7 @@ RELATIONS = (
     BASE,
     CHILD,
     SOLE,
+    NOTES,
 )
 KEYS = (ForeignKey("orders_tenant", 2, 7, ("tenant_id",), ("id",), on_delete=KeyAction.CASCADE),)
 RULES = (

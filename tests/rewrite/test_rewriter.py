@@ -92,7 +92,8 @@ PAIRS = {
         "SELECT 1 FROM users u "
         "WHERE u.order IS DISTINCT FROM a::timestamp WITH TIME ZONE AND b IS JSON WITH UNIQUE KEYS",
         "SELECT 1 FROM users u "
-        "WHERE u.deleted_at IS NULL AND (u.order IS DISTINCT FROM a::timestamp WITH TIME ZONE AND b IS JSON WITH UNIQUE KEYS)",
+        "WHERE u.deleted_at IS NULL AND "
+        "(u.order IS DISTINCT FROM a::timestamp WITH TIME ZONE AND b IS JSON WITH UNIQUE KEYS)",
     ),
     "beside CURRENT OF, to which nothing can be added": (
         "UPDATE logs SET id = 1 FROM users u WHERE CURRENT OF c",
