@@ -6,14 +6,19 @@ Must not know how a plan is made beyond calling the rewriter, nor who asks.
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from sys import getsizeof
 
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import Context
+from pgsoftproxy.model.effects import Prepares
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.plan import Kind, Outcome, Plan, Refused, Rewritten, StatementPlan
 
 ENTRY_OVERHEAD = 1200
 """Bytes that an entry costs besides its texts: key tuple, plan, statement plans, list links (measured)."""
+
+EDIT_OVERHEAD = 120
+"""Bytes that an edit costs besides its text."""
 
 Key = tuple[bytes, int, str, Context]
 
@@ -82,10 +87,13 @@ class Planner:
 
 
 def _weight(key: Key, plan: Plan) -> int:
-    rewritten = (
-        len(plan.sql) + sum(len(edit.text) + 120 for edit in plan.edits) if isinstance(plan, Rewritten) else 0
-    )
-    return ENTRY_OVERHEAD * max(1, len(plan.statements)) + len(key[0]) + rewritten
+    weight = ENTRY_OVERHEAD * max(1, len(plan.statements)) + len(key[0])
+    if isinstance(plan, Rewritten):
+        # Not len(): one character outside Latin-1 makes every character of its string two or four bytes wide.
+        weight += getsizeof(plan.sql) + sum(getsizeof(edit.text) + EDIT_OVERHEAD for edit in plan.edits)
+    for statement in plan.statements:
+        weight += sum(getsizeof(effect.body) for effect in statement.effects if isinstance(effect, Prepares))
+    return weight
 
 
 def _invalid_bytes(encoding: str) -> Plan:

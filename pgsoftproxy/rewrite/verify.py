@@ -245,12 +245,13 @@ def _was_live(tag: str, fields: Node, column: _Column) -> bool:
 def _prove_conflict(clause: Node, column: _Column) -> None:
     label = column.protection.label
     infer = clause.get("infer", {})
-    if "indexElems" in infer:
+    updates = clause.get("action") == "ONCONFLICT_UPDATE"
+    if "indexElems" in infer or (updates and "conname" not in infer):
         bare = _Column((column.protection.column,), column.protection)
         conditions = _conjuncts(infer.get("whereClause"))
         if not any(_shows_only(VisibilityMode.LIVE, condition, bare) for condition in conditions):
             raise _unproven(f'ON CONFLICT on "{label}" could infer an index of deleted rows only')
-    if clause.get("action") != "ONCONFLICT_UPDATE":
+    if not updates:
         return
     conditions = _conjuncts(clause.get("whereClause"))
     if not any(_guards_conflict(condition, column) for condition in conditions):
