@@ -1,0 +1,315 @@
+"""What each frontend message of an authenticated session leads to: sent on, replaced, held back, or left out.
+
+Owns the order of what goes upstream and what is then owed. Must not know replies' contents nor sockets.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from pgsoftproxy.errors import ClientProtocolError, Refusal
+from pgsoftproxy.model.effects import Executes
+from pgsoftproxy.rewrite.plan import REFUSAL_SQL
+from pgsoftproxy.session import sqlnames
+from pgsoftproxy.session.phase import Need
+from pgsoftproxy.session.replies import NOTHING, Owed, Owes, effects_of
+from pgsoftproxy.session.state import State
+from pgsoftproxy.session.statements import NAME_BYTES, Confirmable, Gone, Prepared, Script, Waits
+from pgsoftproxy.session.texts import FASTPATH, MALFORMED, Planned, plan_batch, plan_text, refuse, too_long
+from pgsoftproxy.wire import frontend
+from pgsoftproxy.wire.framing import HEADER, Scanner
+
+REFUSAL_TEXT: Final = REFUSAL_SQL.encode()
+REFUSED_NAME: Final = b"_pgsoftproxy_refused"
+"""The name under which a refusing Parse is sent ahead of a Bind; it never succeeds, so none ever exists."""
+
+
+class ClientSide:
+    """Handle the frontend messages of one session in its READY phase.
+
+    `run` handles what the scanner has and returns False if it had to hold a message back: it waits for replies.
+    """
+
+    def __init__(self, state: State, scanner: Scanner) -> None:
+        self._state = state
+        self._scanner = scanner
+        self._held = False
+        self._asked = False
+        self._handlers: dict[int, Callable[[], None]] = {
+            frontend.QUERY: self._query,
+            frontend.PARSE: self._parse,
+            frontend.BIND: self._bind,
+            frontend.DESCRIBE: self._describe,
+            frontend.EXECUTE: self._execute,
+            frontend.CLOSE: self._close,
+            frontend.SYNC: self._sync,
+            frontend.FLUSH: self._flush,
+            frontend.FUNCTION_CALL: self._function_call,
+            frontend.TERMINATE: self._terminate,
+            frontend.COPY_DONE: self._copy_end,
+            frontend.COPY_FAIL: self._copy_end,
+        }
+
+    def run(self) -> bool:
+        """Handle all frames that are complete; raises ClientProtocolError, with all before it sent on."""
+        state, scanner, handlers = self._state, self._scanner, self._handlers
+        self._held = False
+        try:
+            while state.need is Need.NOTHING:
+                kind = scanner.next()
+                if not kind:
+                    break
+                handlers[kind]()
+                if self._held:
+                    break
+                self._asked = False
+        except ClientProtocolError:
+            scanner.hold()  # what is wrong does not reach the server
+            raise
+        finally:
+            run = scanner.flush()
+            if run:
+                state.to_upstream.append(run)
+        if self._held and not self._asked and not state.replies.unsettled:
+            # What is waited for may lie in the server's buffer: nothing that was sent makes it flush.
+            state.to_upstream.append(frontend.FLUSH_FRAME)
+            self._asked = True
+        return not self._held
+
+    def _blocked(self) -> bool:
+        """Hold the frame at hand if it depends on replies that have not come."""
+        replies = self._state.replies
+        if replies.copies:
+            if replies.copying and not replies.copy_ends:
+                kind = self._scanner.data[self._scanner.start]
+                raise ClientProtocolError(f"unexpected message type 0x{kind:02X} during COPY from stdin")
+            self._hold()
+        elif replies.unsettled or len(replies.queue) >= self._state.limits.pipeline:
+            self._hold()
+        return self._held
+
+    def _hold(self) -> None:
+        self._scanner.hold()
+        self._held = True
+
+    def _send(self, frame: bytes, *, instead: bool = True) -> None:
+        """Send a frame of our own ahead of the one at hand, or instead of it."""
+        out, run = self._state.to_upstream, self._scanner.before()
+        if run:
+            out.append(run)
+        out.append(frame)
+        if instead:
+            self._scanner.drop()
+
+    def _query(self) -> None:
+        if self._blocked():
+            return
+        scanner = self._scanner
+        text = frontend.query_text(scanner.body()) if scanner.whole else None
+        if text is not None:
+            planned = plan_text(self._state, text)
+        else:
+            planned = refuse(MALFORMED) if scanner.whole else too_long(self._state)
+        self._run_query(planned, text)
+
+    def _run_query(self, planned: Planned, text: bytes | None) -> None:
+        state = self._state
+        batch = plan_batch(state, planned)
+        if isinstance(batch, Waits):
+            self._hold()
+            return
+        if batch.sent is None or batch.sent is not text:
+            self._send(frontend.query(REFUSAL_TEXT if batch.sent is None else batch.sent))
+        replies, tracker = state.replies, state.tracker
+        segment = replies.segment
+        # A Query destroys the unnamed statement and the unnamed portal, whatever becomes of it.
+        changes: tuple[Confirmable, ...] = (
+            *state.statements.expect_none(segment, b""),
+            *state.portals.expect_none(segment, b""),
+        )
+        entry = Owed(Owes.QUERY, batch.script, changes)
+        entry.named = batch.named
+        self._expect(entry)
+        entry.settles = tracker.end_segment()
+        replies.push(entry)
+        replies.segment += 1
+
+    def _function_call(self) -> None:
+        if not self._blocked():
+            self._run_query(refuse(FASTPATH), None)
+
+    def _parse(self) -> None:
+        if self._blocked():
+            return
+        state, scanner = self._state, self._scanner
+        parts = frontend.parse_parts(scanner.body()) if scanner.whole else None
+        if parts is None:
+            planned = refuse(MALFORMED) if scanner.whole else too_long(state)
+            name, text, types = scanner.body().partition(b"\0")[0], b"", b"\0\0"
+        else:
+            name, text, types = parts
+            planned = plan_text(state, text)
+        script = Script.of(planned.plan)
+        prepared = _prepared(state, planned, script, (text, types))
+        change = state.statements.expect(name[:NAME_BYTES], prepared, state.replies.segment)
+        if planned.sent is None:
+            self._send(frontend.parse(name[:NAME_BYTES], REFUSAL_TEXT))
+        elif planned.sent is not text:
+            self._send(frontend.parse(name, planned.sent, types))
+        entry = Owed(Owes.PARSE, script, (change,))
+        entry.name = name
+        state.replies.push(entry)
+
+    def _bind(self) -> None:
+        if self._blocked():
+            return
+        scanner, state = self._scanner, self._state
+        portal, name = frontend.bind_names(scanner.data, scanner.start + HEADER, scanner.stop)
+        script = self._script_to_use(name)
+        if script is None:
+            return
+        change = state.portals.expect(portal[:NAME_BYTES], script, state.replies.segment)
+        state.replies.push(Owed(Owes.BIND, script, (change,)))
+
+    def _describe(self) -> None:
+        if self._blocked():
+            return
+        what, name = frontend.target(self._scanner.body())
+        if what == ord("P"):
+            self._state.replies.push(Owed(Owes.DESCRIBE_PORTAL))
+            return
+        script = self._script_to_use(name)
+        if script is not None:
+            self._state.replies.push(Owed(Owes.DESCRIBE_STATEMENT, script))
+
+    def _execute(self) -> None:
+        if self._blocked():
+            return
+        state = self._state
+        portal = frontend.execute_portal(self._scanner.body())
+        script = state.portals.find(portal[:NAME_BYTES], state.replies.segment)
+        if isinstance(script, Waits):
+            self._hold()
+            return
+        entry = Owed(Owes.EXECUTE, NOTHING if script is None else script)
+        if entry.script.effects and not state.replies.skipping:
+            changes = sqlnames.changes(state, entry.script.statements[0], state.tracker.whole_context())
+            if changes:
+                entry.named = {0: changes}
+        self._expect(entry)
+        state.replies.push(entry)
+
+    def _close(self) -> None:
+        if self._blocked():
+            return
+        what, name = frontend.target(self._scanner.body())
+        state = self._state
+        names = state.statements if what == ord("S") else state.portals
+        change = names.expect(name[:NAME_BYTES], None, state.replies.segment)
+        state.replies.push(Owed(Owes.CLOSE, NOTHING, (change,)))
+
+    def _sync(self) -> None:
+        scanner, state = self._scanner, self._state
+        self._must_be_empty()
+        replies = state.replies
+        if replies.copies:
+            if replies.copying and not replies.copy_ends:
+                # Its data is still to come: the server would ignore a Sync now (COPY in the extended protocol).
+                run = scanner.before()
+                if run:
+                    state.to_upstream.append(run)
+                scanner.drop()
+            else:
+                self._hold()
+            return
+        entry = Owed(Owes.SYNC)
+        entry.settles = state.tracker.end_segment()
+        replies.push(entry)
+        replies.segment += 1
+
+    def _flush(self) -> None:
+        self._must_be_empty()
+
+    def _terminate(self) -> None:
+        self._state.need = Need.CLOSE
+
+    def _copy_end(self) -> None:
+        replies = self._state.replies
+        if replies.copies:
+            replies.copy_ends += 1
+
+    def _must_be_empty(self) -> None:
+        if self._scanner.stop - self._scanner.start != HEADER:
+            raise ClientProtocolError("invalid message format")
+
+    def _expect(self, entry: Owed) -> None:
+        if entry.script.effects and not self._state.replies.skipping:
+            entry.effects = True
+            self._state.tracker.expect(effects_of(entry.script))
+
+    def _script_to_use(self, name: bytes) -> Script | None:
+        """Return the script of a prepared statement, made current if it was not; None if the frame is held."""
+        state = self._state
+        found = state.statements.find(name[:NAME_BYTES], state.replies.segment)
+        if isinstance(found, Waits):
+            self._hold()
+            return None
+        if found is None:
+            return self._refuse_use(sqlnames.missing(name.decode(state.codec, "replace")))
+        if found.version != state.policy.version or found.context is not state.tracker.context:
+            renewed = self._renew(name, found)
+            if isinstance(renewed, Refusal):
+                return self._refuse_use(renewed)
+            found = renewed
+        if found.script.effects and any(isinstance(effect, Executes) for effect in effects_of(found.script)):
+            return self._executing(found)
+        return found.script
+
+    def _executing(self, found: Prepared) -> Script | None:
+        state = self._state
+        resolved = sqlnames.resolve(state, found.script.statements[0], state.tracker.whole_context())
+        if isinstance(resolved, Waits):
+            self._hold()
+            return None
+        if isinstance(resolved, Refusal):
+            return self._refuse_use(resolved)
+        return Script.of(found.plan, (resolved,))
+
+    def _renew(self, name: bytes, found: Prepared) -> Prepared | Refusal:
+        """Plan a prepared statement for what is in force now; if that sends another text, prepare it again."""
+        state = self._state
+        if found.version == state.policy.version and found.context == state.tracker.context:
+            found.context = state.tracker.context
+            return found
+        planned = plan_text(state, found.text)
+        script = Script.of(planned.plan)
+        if planned.sent is None:
+            refusal = script.statements[0].refusal
+            assert refusal is not None
+            return refusal
+        if planned.sent == found.sent:
+            found.plan, found.script = planned.plan, script
+            found.context, found.version = state.tracker.context, state.policy.version
+            return found
+        if found.types is None:
+            return sqlnames.stale(name.decode(state.codec, "replace"))
+        renewed = _prepared(state, planned, script, (found.text, found.types))
+        change = state.statements.expect(name[:NAME_BYTES], renewed, state.replies.segment)
+        self._send(frontend.close(b"S", name), instead=False)
+        self._send(frontend.parse(name, planned.sent, found.types), instead=False)
+        state.replies.push(Owed(Owes.CLOSE, NOTHING, (Gone(found),), hidden=True))
+        state.replies.push(Owed(Owes.PARSE, script, (change,), hidden=True))
+        return renewed
+
+    def _refuse_use(self, refusal: Refusal) -> Script:
+        """Send, ahead of the frame at hand, a Parse that fails with this refusal: the frame is then skipped."""
+        script = Script.of(refuse(refusal).plan)
+        self._send(frontend.parse(REFUSED_NAME, REFUSAL_TEXT), instead=False)
+        self._state.replies.push(Owed(Owes.PARSE, script, hidden=True))
+        return NOTHING
+
+
+def _prepared(state: State, planned: Planned, script: Script, given: tuple[bytes, bytes]) -> Prepared:
+    text, types = given
+    return Prepared(
+        text, types, planned.plan, script, state.tracker.context, state.policy.version, planned.sent
+    )

@@ -1,0 +1,90 @@
+"""From the first byte to the first ReadyForQuery: the packets before authentication, and its relay.
+
+Knows what may come from either side until then. Authentication itself is between client and server.
+"""
+
+from pgsoftproxy.errors import ClientProtocolError, StatementRefused, UpstreamProtocolError
+from pgsoftproxy.session.phase import Event
+from pgsoftproxy.session.startup import NEWEST_MINOR, Startup, read_startup
+from pgsoftproxy.wire import backend, frontend
+
+_REQUESTS = {frontend.SSL_REQUEST: "SSL", frontend.GSSENC_REQUEST: "GSSAPI encryption"}
+
+
+class Packets:
+    """Read the untyped packets of a connection's beginning, one `step` at a time."""
+
+    def __init__(self) -> None:
+        self.buffer = b""
+        self.packet = b""
+        self.startup: Startup | None = None
+        self._asked: set[int] = set()
+
+    def step(self, to_client: list[bytes]) -> Event | None:
+        """Handle the next packet, if a whole one is buffered; return what it leads to.
+
+        `packet` is then that packet, and `startup` what a StartupMessage asks for. Raises
+        ClientProtocolError or StatementRefused.
+        """
+        while True:
+            length = frontend.startup_length(self.buffer)
+            if length is None or len(self.buffer) < length:
+                return None
+            self.packet, self.buffer = self.buffer[:length], self.buffer[length:]
+            message = frontend.parse_startup(self.packet)
+            if message.code == frontend.CANCEL_REQUEST:
+                return Event.CANCEL_REQUEST
+            if message.code not in _REQUESTS or message.code in self._asked:
+                self.startup = self._read(message)
+                return Event.STARTUP_PACKET
+            self._refuse_encryption(message.code, to_client)
+
+    def _refuse_encryption(self, code: int, to_client: list[bytes]) -> None:
+        self._asked.add(code)
+        to_client.append(b"N")
+        if self.buffer:
+            # Sent before our answer was read: it may have been injected by someone in the middle.
+            raise ClientProtocolError(f"received unencrypted data after {_REQUESTS[code]} request")
+
+    def _read(self, message: frontend.StartupPacket) -> Startup:
+        major, minor = message.version
+        if major != 3:
+            raise StatementRefused(
+                f"unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{NEWEST_MINOR}"
+            )
+        return read_startup(minor, frontend.startup_parameters(message.body))
+
+
+class Authentication:
+    """Watch authentication pass: who may speak, and which protocol version the server agrees to."""
+
+    def __init__(self, startup: Startup) -> None:
+        self._minor = startup.minor
+        self._extensions = startup.extensions
+        self._waits_for_client = False
+
+    def client_may_send(self, kind: int) -> bool:
+        """Tell whether a frontend message passes now; other ones wait for the end of authentication."""
+        if kind == frontend.PASSWORD:
+            self._waits_for_client = False
+            return True
+        if self._waits_for_client:
+            raise ClientProtocolError(f"expected password response, got message type {kind}")
+        return False
+
+    def negotiate(self, body: bytes) -> None:
+        """Check the server's NegotiateProtocolVersion."""
+        version, unknown = backend.negotiated(body)
+        major, minor = version >> 16, version & 0xFFFF
+        if major not in (0, 3) or minor > NEWEST_MINOR or minor > self._minor:
+            raise UpstreamProtocolError(f"the upstream server negotiated protocol version {version:#x}")
+        self._minor = minor
+        self._extensions -= unknown
+
+    def request(self, body: bytes) -> None:
+        """Note an Authentication message; the first one ends the negotiation of the protocol."""
+        code = backend.authentication_code(body)
+        self._waits_for_client = code not in (backend.AUTHENTICATION_OK, backend.SASL_FINAL)
+        if self._minor > NEWEST_MINOR or self._extensions:
+            # Accepted without a word: from here on the protocol is one that nobody here has read.
+            raise UpstreamProtocolError("the upstream server speaks a newer protocol than this proxy")

@@ -1,0 +1,32 @@
+"""Who is told what happened in sessions: metrics and logs implement this.
+
+A contract only. An observer must not raise, block, or keep SQL literals.
+"""
+
+from typing import Protocol
+
+from pgsoftproxy.errors import Refusal
+from pgsoftproxy.model.context import VisibilityMode
+from pgsoftproxy.rewrite.plan import StatementPlan
+
+
+class Observer(Protocol):
+    """Listen to the sessions of a process."""
+
+    def statement(self, plan: StatementPlan, role: str, outcome_tag_rows: int | None) -> None:
+        """Note one statement whose reply completed, or that was refused.
+
+        `outcome_tag_rows` is the count in its command tag, given where `plan.deletes` names a table.
+        """
+
+    def error(self, sqlstate: str) -> None:
+        """Note an ErrorResponse that goes to a client."""
+
+    def refused(self, refusal: Refusal, plan: StatementPlan, user: str, database: str) -> None:
+        """Note that a refusal of the proxy's own goes to a client."""
+
+    def bypass(self, mode: VisibilityMode, role: str) -> None:
+        """Note a completed statement that saw other rows than the live ones."""
+
+    def hinted(self, plan: StatementPlan, text: bytes) -> None:
+        """Note a text that names a deletion column."""

@@ -1,0 +1,54 @@
+"""The phases of a session, and what leads from one to the next. Nothing else decides a phase.
+
+    STARTUP --startup packet--> CONNECTING --connected--> AUTHENTICATING --first ReadyForQuery--> READY
+       \\--CancelRequest--> CANCELLING                                                   any --end--> CLOSED
+
+Until STARTUP is left, the client sends untyped packets (an SSLRequest and a GSSENCRequest may come first, each
+once). In CONNECTING and CANCELLING the relay works and the client's bytes wait. In AUTHENTICATING only the
+upstream server knows what it wants from the client: its requests and the client's answers pass untouched.
+"""
+
+from enum import Enum
+
+
+class Phase(Enum):
+    """Where a session stands."""
+
+    STARTUP = "startup"
+    CONNECTING = "connecting"
+    CANCELLING = "cancelling"
+    AUTHENTICATING = "authenticating"
+    READY = "ready"
+    CLOSED = "closed"
+
+
+class Event(Enum):
+    """What moves a session on."""
+
+    STARTUP_PACKET = "startup packet"
+    CANCEL_REQUEST = "cancel request"
+    CONNECTED = "connected"
+    READY_FOR_QUERY = "ready for query"
+    END = "end"
+
+
+class Need(Enum):
+    """What a session waits for its relay to do; while it is not NOTHING, client bytes only pile up."""
+
+    NOTHING = "nothing"
+    CONNECT = "connect"
+    CANCEL = "cancel"
+    CATALOG = "catalog"
+    CLOSE = "close"
+
+
+NEXT = {
+    (Phase.STARTUP, Event.STARTUP_PACKET): Phase.CONNECTING,
+    (Phase.STARTUP, Event.CANCEL_REQUEST): Phase.CANCELLING,
+    (Phase.CONNECTING, Event.CONNECTED): Phase.AUTHENTICATING,
+    (Phase.AUTHENTICATING, Event.READY_FOR_QUERY): Phase.READY,
+    **{(phase, Event.END): Phase.CLOSED for phase in Phase},
+}
+
+NEED_IN = {Phase.CONNECTING: Need.CONNECT, Phase.CANCELLING: Need.CANCEL, Phase.CLOSED: Need.CLOSE}
+"""What a phase needs from the relay on entry; NOTHING where it is not listed."""

@@ -1,0 +1,226 @@
+"""What a startup packet asks for, as far as this proxy must know or must refuse it.
+
+Reads the parameters as ProcessStartupPacket and process_postgres_switches do; must not know phases or sockets.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pgsoftproxy.errors import ClientProtocolError, StatementRefused
+from pgsoftproxy.model.context import UNCERTAIN_PATH, DeleteMode, Grant, SearchPath, Values, Visibility
+from pgsoftproxy.model.parsing import parse_delete_mode, parse_search_path, parse_visibility
+
+NEWEST_MINOR = 2
+NAME_BYTES = 63
+"""NAMEDATALEN - 1: the server cuts names of users, databases, statements and portals there."""
+
+CODECS = {
+    "utf8": "utf-8",
+    "unicode": "utf-8",
+    "sqlascii": "utf-8",
+    "latin1": "latin-1",
+    "iso88591": "latin-1",
+}
+"""Client encodings by their name as clean_encoding_name leaves it, with the Python codec to read texts by."""
+
+UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
+
+# getopt's letters in process_postgres_switches: those that take an argument, those that do not.
+_WITH_ARGUMENT = frozenset("BCDdfhkNprStvW")
+_WITHOUT_ARGUMENT = frozenset("bEeFijlnOPsT")
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """What a session starts with. `extensions` are the `_pq_.` options that were asked for."""
+
+    user: str
+    database: str
+    application_name: str = ""
+    minor: int = 0
+    extensions: frozenset[bytes] = frozenset()
+    codec: str = "utf-8"
+    search_path: SearchPath | None = None
+    visibility: Visibility = field(default_factory=Visibility)
+    delete: DeleteMode = DeleteMode.SOFT
+    role: str | None = None
+
+    def values(self, search_path: tuple[str, ...]) -> Values:
+        """Return the values that the session's variables start with; `search_path` is the role's own."""
+        path = self.search_path or SearchPath(search_path)
+        return Values(self.role or self.user, path, self.visibility, self.delete)
+
+    def check(self, grant: Grant) -> None:
+        """Raise StatementRefused (42501) where the packet asks for more than the role may."""
+        if self.visibility.mode not in grant.visibility:
+            raise not_allowed(self.user, f"visibility {self.visibility.mode.value}")
+        if self.delete is DeleteMode.HARD and not grant.hard_delete:
+            raise not_allowed(self.user, "delete mode hard")
+
+
+def not_allowed(user: str, what: str) -> StatementRefused:
+    """Return the error for a role that asks for what the configuration does not grant it."""
+    return StatementRefused(
+        f'role "{user}" may not use {what}',
+        hint="The proxy's configuration grants it under [roles].",
+        sqlstate="42501",
+    )
+
+
+def read_startup(minor: int, parameters: Iterable[tuple[bytes, bytes]]) -> Startup:
+    """Read the parameters of a StartupMessage of protocol 3.`minor`.
+
+    Raises ClientProtocolError or StatementRefused if they are malformed, or ask for what cannot be served.
+    """
+    given: dict[str, str] = {}
+    settings: list[tuple[str, str]] = []
+    extensions = set()
+    for name, value in parameters:
+        if name.startswith(b"_pq_."):
+            extensions.add(name)
+        elif name in (b"user", b"database", b"options", b"replication"):
+            given[name.decode()] = value.decode(errors="replace")
+        else:
+            settings.append((_text(name), _text(value)))
+    user = given.get("user", "")
+    if not user:
+        raise ClientProtocolError("no PostgreSQL user name specified in startup packet", sqlstate="28000")
+    if given.get("replication", "false").lower() not in ("false", "off", "no", "0"):
+        raise StatementRefused(
+            "replication connections are not supported",
+            hint="Replication would show deleted rows: connect to the server itself.",
+        )
+    # The server applies the command line first, the packet's own parameters over it.
+    every = [*command_line(given.get("options", "")), *settings]
+    wanted = {name.lower(): value for name, value in every}
+    _refuse_settings(wanted)
+    return Startup(
+        user=_cut(user),
+        database=_cut(given.get("database") or user),
+        application_name=wanted.get("application_name", ""),
+        minor=minor,
+        extensions=frozenset(extensions),
+        codec=_codec(wanted.get("client_encoding", "utf8")),
+        search_path=_search_path(wanted.get("search_path")),
+        visibility=_visibility(wanted.get("pgsoftproxy.visibility", "live")),
+        delete=_delete(wanted.get("pgsoftproxy.delete", "soft")),
+        role=wanted["role"] if wanted.get("role", "none") != "none" else None,
+    )
+
+
+def codec_of(encoding: str) -> str | None:
+    """Return the Python codec for a client_encoding, None if it is not one that can be served."""
+    return CODECS.get("".join(letter for letter in encoding.lower() if letter.isascii() and letter.isalnum()))
+
+
+def command_line(options: str) -> list[tuple[str, str]]:
+    """Return the settings, in order, that the startup parameter `options` makes.
+
+    Raises ClientProtocolError on what the server would refuse, too.
+    """
+    settings: list[tuple[str, str]] = []
+    words = iter(_words(options))
+    for word in words:
+        if word.startswith("--") and len(word) > 2:
+            settings.append(_setting(word[2:], f"--{word[2:]}"))
+        elif word.startswith("-") and word not in ("-", "--"):
+            settings.extend(_letters(word[1:], words))
+        else:
+            raise _bad_option(word)
+    return settings
+
+
+def _letters(letters: str, words: Iterable[str]) -> list[tuple[str, str]]:
+    for at, letter in enumerate(letters):
+        if letter in _WITHOUT_ARGUMENT:
+            continue
+        argument = letters[at + 1 :] or next(iter(words), None)
+        if argument is None or (letter != "c" and letter not in _WITH_ARGUMENT):
+            raise _bad_option(f"-{letters}")
+        return [_setting(argument, f"-c {argument}")] if letter == "c" else []
+    return []
+
+
+def _setting(assignment: str, shown: str) -> tuple[str, str]:
+    name, equals, value = assignment.partition("=")
+    if not equals:
+        raise ClientProtocolError(f"{shown} requires a value", sqlstate="42601")
+    return name.replace("-", "_"), value
+
+
+def _words(options: str) -> list[str]:
+    # pg_split_opts: words end at white space, a backslash takes the next character as it is.
+    words: list[str] = []
+    word: list[str] | None = None
+    letters = iter(options)
+    for letter in letters:
+        if letter in " \t\n\r\f\v":
+            if word is not None:
+                words.append("".join(word))
+            word = None
+            continue
+        word = word if word is not None else []
+        word.append(next(letters, "") if letter == "\\" else letter)
+    if word is not None:
+        words.append("".join(word))
+    return words
+
+
+def _bad_option(word: str) -> ClientProtocolError:
+    return ClientProtocolError(f"invalid command-line argument for server process: {word}", sqlstate="42601")
+
+
+def _refuse_settings(wanted: dict[str, str]) -> None:
+    strings = wanted.get("standard_conforming_strings", "on").lower()
+    if strings not in ("on", "true", "yes", "1"):
+        raise StatementRefused(
+            "standard_conforming_strings must stay on",
+            hint="The proxy reads string literals as standard SQL does.",
+        )
+    if wanted.get("session_replication_role", "origin").lower() != "origin":
+        raise StatementRefused("session_replication_role must stay origin: it would disable triggers")
+    if "session_authorization" in wanted:
+        raise StatementRefused("session_authorization cannot be set at startup")
+
+
+def _codec(encoding: str) -> str:
+    codec = codec_of(encoding)
+    if codec is None:
+        raise StatementRefused(
+            f'client_encoding "{encoding}" is not supported',
+            hint="Use UTF8, LATIN1 or SQL_ASCII.",
+        )
+    return codec
+
+
+def _search_path(text: str | None) -> SearchPath | None:
+    if text is None:
+        return None
+    if UNDECODABLE in text:
+        return UNCERTAIN_PATH
+    try:
+        return SearchPath(parse_search_path(text))
+    except ValueError as error:
+        raise StatementRefused(str(error), sqlstate="22023") from None
+
+
+def _visibility(text: str) -> Visibility:
+    try:
+        return parse_visibility(text)
+    except ValueError as error:
+        raise StatementRefused(str(error), sqlstate="22023") from None
+
+
+def _delete(text: str) -> DeleteMode:
+    try:
+        return parse_delete_mode(text)
+    except ValueError as error:
+        raise StatementRefused(str(error), sqlstate="22023") from None
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")
+
+
+def _cut(name: str) -> str:
+    return name.encode(errors="replace")[:NAME_BYTES].decode(errors="replace")

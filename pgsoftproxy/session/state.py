@@ -1,0 +1,79 @@
+"""What both directions of one conversation share: policy, variables, names, the queue, and the bytes to write.
+
+Holds it and nothing else: what a message does to it is in `client` and `server`.
+"""
+
+from pgsoftproxy.errors import Refusal
+from pgsoftproxy.model.policy import Policy
+from pgsoftproxy.rewrite.cache import Planner
+from pgsoftproxy.rewrite.plan import Plan, Refused, StatementPlan
+from pgsoftproxy.session.limits import SessionLimits
+from pgsoftproxy.session.observer import Observer
+from pgsoftproxy.session.phase import Need
+from pgsoftproxy.session.replies import Replies
+from pgsoftproxy.session.startup import Startup
+from pgsoftproxy.session.statements import Names, Prepared, Script
+from pgsoftproxy.session.variables import Tracker
+
+
+class State:
+    """The state of one session from the moment that its policy is known."""
+
+    __slots__ = (
+        "catalog_changed",
+        "codec",
+        "in_transaction",
+        "limits",
+        "need",
+        "observer",
+        "planner",
+        "policy",
+        "portals",
+        "replies",
+        "startup",
+        "statements",
+        "to_client",
+        "to_upstream",
+        "tracker",
+    )
+
+    def __init__(self, planner: Planner, observer: Observer, limits: SessionLimits) -> None:
+        self.planner = planner
+        self.observer = observer
+        self.limits = limits
+        self.to_client: list[bytes] = []
+        self.to_upstream: list[bytes] = []
+        self.need = Need.NOTHING
+        self.replies = Replies()
+        self.statements: Names[Prepared] = Names()
+        self.portals: Names[Script] = Names()
+        self.codec = "utf-8"
+        self.in_transaction = False  # what the last ReadyForQuery said
+        self.catalog_changed = False  # confirmed DDL waits for its transaction's end
+        self.startup: Startup
+        self.policy: Policy
+        self.tracker: Tracker
+
+    def connect(self, startup: Startup, policy: Policy) -> None:
+        """Take the startup values; raises StatementRefused where they exceed what the role may."""
+        grant = policy.grant(startup.user)
+        startup.check(grant)
+        self.startup = startup
+        self.policy = policy
+        self.codec = startup.codec
+        self.tracker = Tracker(startup.values(policy.catalog.path_of(startup.user)), startup.user, grant)
+
+    def set_policy(self, policy: Policy) -> None:
+        """Put a policy in force from the next statement on."""
+        self.policy = policy
+        self.tracker.regrant(policy.grant(self.startup.user))
+
+    def report_refusal(self, refusal: Refusal, statement: StatementPlan) -> None:
+        """Tell the observer that the refusal goes to the client."""
+        self.observer.statement(statement, self.startup.user, None)
+        self.observer.refused(refusal, statement, self.startup.user, self.startup.database)
+
+
+def refused(statement: StatementPlan, refusal: Refusal) -> Plan:
+    """Return a plan that refuses a text for a reason that the rewriter does not know of."""
+    return Refused((statement,), refusal, cacheable=False)

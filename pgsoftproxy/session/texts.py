@@ -1,0 +1,109 @@
+"""Turn a client's text into what is sent for it: a plan, the bytes to send, and the script of its replies.
+
+Knows the limits of a text and the encodings; must not know messages or the queue.
+"""
+
+from dataclasses import dataclass
+
+from pgsoftproxy.errors import Refusal
+from pgsoftproxy.model.context import Context
+from pgsoftproxy.rewrite.plan import Kind, Outcome, Plan, Refused, StatementPlan
+from pgsoftproxy.session import sqlnames
+from pgsoftproxy.session.state import State
+from pgsoftproxy.session.statements import Confirmable, Script, Waits, sent_text
+
+MALFORMED = Refusal("08P01", "invalid message format")
+FASTPATH = Refusal(
+    "0A000",
+    "function calls by the FunctionCall message are not supported",
+    hint="Call the function in a SELECT.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A text's plan and what goes out for it; `sent` None means REFUSAL_SQL."""
+
+    plan: Plan
+    sent: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a Query sends: `sent` as in `Planned`, its script, and the names that its statements change."""
+
+    sent: bytes | None
+    script: Script
+    named: dict[int, tuple[Confirmable, ...]]
+
+
+def plan_text(state: State, text: bytes) -> Planned:
+    """Plan a text under what is in force."""
+    if len(text) > state.limits.statement_bytes:
+        return too_long(state)
+    tracker = state.tracker
+    plan = state.planner.plan(text, state.codec, state.policy, tracker.context)
+    statements = plan.statements
+    if len(statements) > 1 and any(statement.effects for statement in statements):
+        # Only such a text depends on what ROLLBACK and ROLLBACK TO would bring back.
+        whole = tracker.whole_context()
+        if whole != tracker.context:
+            plan = state.planner.plan(text, state.codec, state.policy, whole)
+    for statement in plan.statements:
+        if statement.names_column:
+            state.observer.hinted(statement, text)
+    try:
+        return Planned(plan, sent_text(plan, text, state.codec))
+    except UnicodeEncodeError:
+        return refuse(Refusal("22P05", "the rewritten statement has characters that client_encoding lacks"))
+
+
+def plan_batch(state: State, planned: Planned) -> Batch | Waits:
+    """Prepare a planned text to go out as a Query: resolve the names that SQL itself prepares and executes."""
+    plan, statements = planned.plan, list(planned.plan.statements)
+    if planned.sent is None or not any(statement.effects for statement in statements):
+        return Batch(planned.sent, Script.of(plan), {})
+    named: dict[int, tuple[Confirmable, ...]] = {}
+    context = state.tracker.whole_context()
+    for index, statement in enumerate(statements):
+        found = sqlnames.resolve(state, statement, context)
+        if not isinstance(found, StatementPlan):
+            _forget(named)
+            if isinstance(found, Waits):
+                return found
+            return Batch(None, Script.refusing(found, (statement,)), {})
+        statements[index] = found
+        changes = sqlnames.changes(state, found, context)
+        if changes:
+            named[index] = changes
+        context = _after(context, found)
+    return Batch(planned.sent, Script.of(plan, tuple(statements)), named)
+
+
+def too_long(state: State) -> Planned:
+    """Return the refusal of a text beyond the limit."""
+    return refuse(
+        Refusal(
+            "54000",
+            f"statement is longer than {state.limits.statement_bytes} bytes",
+            hint="The proxy's limits.statement_bytes sets the longest text that it reads.",
+        )
+    )
+
+
+def refuse(refusal: Refusal, kind: Kind = Kind.INVALID) -> Planned:
+    """Return a plan that refuses a text for a reason that the rewriter does not know of."""
+    statement = StatementPlan(kind, Outcome.REFUSED, refusal=refusal)
+    return Planned(Refused((statement,), refusal, cacheable=False), None)
+
+
+def _after(context: Context, statement: StatementPlan) -> Context:
+    for effect in statement.effects:
+        context = context.after(effect)
+    return context
+
+
+def _forget(named: dict[int, tuple[Confirmable, ...]]) -> None:
+    for changes in named.values():
+        for change in changes:
+            change.forget()
