@@ -20,8 +20,13 @@ SINGLE = {
 
 
 def is_guard(edit: Edit) -> bool:
-    """Tell whether an edit restricts rows: by itself, leaving it out must be noticed."""
-    return any(word in edit.text for word in ("IS NULL", "NOT flags.gone", "NOT f.gone"))
+    """Tell whether an edit restricts rows, so that leaving it out must be noticed.
+
+    Not so the one that makes a DO NOTHING report a deleted row's key: without it nothing is shown or changed.
+    """
+    return not edit.text.startswith("UPDATE SET") and any(
+        word in edit.text for word in ("IS NULL", "NOT flags.gone", "NOT f.gone")
+    )
 
 
 @pytest.mark.parametrize("name", SINGLE)
