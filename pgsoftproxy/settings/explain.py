@@ -24,13 +24,15 @@ _CREDENTIALS = re.compile(r"://[^/\s]*@|(?i:password)\s*=\s*\S+")
 
 def problems(error: ValidationError, origins: Origins) -> tuple[str, ...]:
     """Return one `origin: reason` line for each thing that is wrong, in the order of the file."""
-    found: dict[Path, tuple[int, str]] = {}
+    found: dict[Path, tuple[Path, str]] = {}
     for detail in error.errors(include_url=False):
         path, field, owner = _locate(detail["loc"])
-        if path not in found:  # a union reports each of its arms
-            reason = _reason(detail, path, field, owner)
-            found[path] = (origins.line(path), f"{origins.of(path)}: {reason}")
-    return tuple(line for _, line in sorted(found.values(), key=lambda item: item[0]))
+        key = tuple(part for part in path if isinstance(part, str))
+        # A union reports each of its arms: the one that looked into a list knows the line of the element.
+        if key not in found or len(path) > len(found[key][0]):
+            found[key] = (path, _reason(detail, path, field, owner))
+    lines = sorted(found.values(), key=lambda item: origins.line(item[0]))
+    return tuple(f"{origins.of(path)}: {reason}" for path, reason in lines)
 
 
 def _locate(loc: tuple[int | str, ...]) -> tuple[Path, FieldInfo | None, type[BaseModel]]:
@@ -71,9 +73,13 @@ def _reason(detail: ErrorDetails, path: Path, field: FieldInfo | None, owner: ty
         return f"[{join_key(path)}] must be a table{_got(detail['input'], path)}"
     if detail["loc"][-1] == "[key]":
         return f"[{join_key(path)}] {detail['msg'].removeprefix('Value error, ')}"
-    must = next((item.be for item in _metadata(field) if isinstance(item, Must)), detail["msg"])
     named = tuple(part for part in path if isinstance(part, str))
-    return f"{join_key(named)}: must be {must}{_got(detail['input'], path)}"
+    return f"{join_key(named)}: must be {must_be(field, detail['msg'])}{_got(detail['input'], path)}"
+
+
+def must_be(field: FieldInfo | None, otherwise: str) -> str:
+    """Return what the value of a field must be, in words that follow "must be"."""
+    return next((item.be for item in _metadata(field) if isinstance(item, Must)), otherwise)
 
 
 def _metadata(field: FieldInfo | None) -> list[Any]:

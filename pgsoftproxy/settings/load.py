@@ -90,9 +90,11 @@ def _put(
     """Set one key from a variable or flag; `source` is its name and its text."""
     name, text = source
     node = data
-    for part in key[:-1]:
+    for depth, part in enumerate(key[:-1], start=1):
         inner = node.get(part)
         if not isinstance(inner, dict):
+            if part in node:
+                names[key[:depth]] = name
             inner = node[part] = {}
         node = inner
     _merge(node, key[-1], _value(text))

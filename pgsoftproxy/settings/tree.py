@@ -37,6 +37,12 @@ def _host(host: str) -> str:
     return host
 
 
+def _address(host: str) -> str:
+    if "/" in host:
+        raise ValueError("not an address")
+    return _host(host)
+
+
 def _table_name(pattern: str) -> str:
     parts = pattern.split(".", 1)
     if not all(parts):
@@ -49,6 +55,7 @@ def _table_name(pattern: str) -> str:
 Port = Annotated[int, Field(ge=0, le=65535), Must("an integer between 0 and 65535")]
 Count = Annotated[int, Field(ge=1, le=1_000_000), Must("an integer between 1 and 1000000")]
 Bytes = Annotated[int, Field(ge=0, le=2**40), Must("a number of bytes between 0 and 2^40")]
+Length = Annotated[int, Field(ge=1, le=2**30), Must("a number of bytes between 1 and 2^30")]
 Timeout = Annotated[
     float, Field(gt=0, le=YEAR, allow_inf_nan=False), Must(f"a number of seconds above 0, at most {YEAR}")
 ]
@@ -57,8 +64,10 @@ Seconds = Annotated[
 ]
 Flag = Annotated[bool, Must("true or false")]
 Host = Annotated[str, AfterValidator(_host), Must("a host name, an address or a socket directory")]
+Address = Annotated[str, AfterValidator(_address), Must("a host name or an address")]
 Hosts = Annotated[
-    Host | Annotated[tuple[Host, ...], Field(strict=False, min_length=1)], Must("a host or a list of hosts")
+    Host | Annotated[tuple[Host, ...], Field(strict=False, min_length=1)],
+    Must("a host or a list of hosts, each a name, an address or a socket directory"),
 ]
 ColumnName = Annotated[str, Field(min_length=1), Must("the name of a column")]
 OptionalColumn = Annotated[str | None, Must('the name of a column, or "" for none')]
@@ -83,7 +92,7 @@ class _Section(BaseModel):
 class Listen(_Section):
     """Where clients connect to."""
 
-    host: Host = Field(default="127.0.0.1", description="Address to listen on; `0.0.0.0` or `::` for all.")
+    host: Address = Field(default="127.0.0.1", description="Address to listen on; `0.0.0.0` or `::` for all.")
     port: Port = Field(default=6543, description="Port to listen on; 0 takes any free one (it is logged).")
 
 
@@ -92,7 +101,7 @@ class Upstream(_Section):
 
     host: Hosts = Field(
         default="127.0.0.1",
-        description="Host, or a list of hosts of which the first that takes writes is used.",
+        description="One host, or a list of which the first that answers is used.",
     )
     port: Port = Field(default=5432, description="Port of each host.")
     connect_timeout: Timeout = Field(
@@ -118,7 +127,7 @@ class Control(_Section):
 class Metrics(_Section):
     """Where `/metrics`, `/healthz` and `/readyz` are served."""
 
-    host: Host = Field(default="127.0.0.1", description="Address to listen on.")
+    host: Address = Field(default="127.0.0.1", description="Address to listen on.")
     port: Port = Field(default=9187, description="Port to listen on; 0 takes any free one (it is logged).")
 
 
@@ -147,7 +156,7 @@ class Limits(_Section):
     drain_timeout: Seconds = Field(
         default=30.0, description="Seconds that SIGTERM waits for transactions to end."
     )
-    statement_bytes: Bytes = Field(
+    statement_bytes: Length = Field(
         default=16 * 2**20, description="Longest SQL text; a longer one is refused (54000)."
     )
     plan_cache_bytes: Bytes = Field(
@@ -247,6 +256,10 @@ class Settings(_Section):
             name: Grant(always | role.visibility, restore=role.restore, hard_delete=role.hard_delete)
             for name, role in self.roles.items()
         }
+
+    def origin(self, *path: str) -> str:
+        """Return where a key or section was written: `file:line`, a variable or a flag."""
+        return self._origins.of(path)
 
     def _rule(self, chain: tuple[Table, ...], path: tuple[str, ...], database: str | None) -> TableRule:
         def resolved(key: str, default: Any = None) -> Any:

@@ -1,0 +1,181 @@
+"""The command line: subcommands, their arguments and exit codes; the work is done below.
+
+Exit codes: 0 done; 1 refused or failed; 2 wrong configuration or usage, nothing started; 3 the control
+connection cannot be opened or read. Rooms are imported inside the commands, so that `--help` costs nothing.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pgsoftproxy import __version__
+from pgsoftproxy.cli.exits import FAILED, UNREACHABLE, WRONG
+from pgsoftproxy.errors import ConfigError, UpstreamUnavailable
+
+app = typer.Typer(
+    name="pgsoftproxy",
+    help="A PostgreSQL proxy that makes soft delete unforgettable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback with local variables could print a password
+)
+
+Config = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar="PGSOFTPROXY_CONFIG", help="The configuration file (TOML)."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one key, as in listen.port=6544; repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """Run the command line; the console script's entry point."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"pgsoftproxy {__version__}")
+        raise typer.Exit
+
+
+@app.command("version")
+def _version() -> None:
+    """Print the version."""
+    typer.echo(f"pgsoftproxy {__version__}")
+
+
+@app.command("run")
+def _run(
+    config: Config,
+    overrides: Overrides = None,
+    listen: Annotated[
+        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Sets listen.host and listen.port.")
+    ] = None,
+    upstream: Annotated[
+        str | None, typer.Option("--upstream", metavar="HOST:PORT", help="Sets upstream.host and .port.")
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", metavar="HOST:PORT", help="Sets metrics.host and .port.")
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--log-format", metavar="text|json", help="Sets logs.format.")
+    ] = None,
+    pid_file: Annotated[
+        Path | None, typer.Option("--pid-file", help="Write the process id here, for `reload`.")
+    ] = None,
+) -> None:
+    """Run the proxy until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
+    from pgsoftproxy.cli.process import run
+
+    given = {"listen": listen, "upstream": upstream, "metrics": metrics}
+    flags = [flag for section, address in given.items() for flag in _address(section, address)]
+    if log_format is not None:
+        flags.append(f"logs.format={log_format}")
+    with _failures():
+        run(config, os.environ, (*flags, *(overrides or ())), pid_file)
+
+
+@app.command("reload")
+def _reload(
+    pid_file: Annotated[
+        Path | None, typer.Option("--pid-file", help="The file that `run --pid-file` wrote.")
+    ] = None,
+    pid: Annotated[int | None, typer.Option("--pid", min=2, help="The proxy's process id.")] = None,
+) -> None:
+    """Have a running proxy read its configuration again (SIGHUP).
+
+    A bad file changes nothing there: what came of it is in the proxy's own log. Run `check-config` first.
+    """
+    from pgsoftproxy.cli.process import reload
+
+    if (pid is None) == (pid_file is None):
+        raise typer.BadParameter("give one of --pid-file and --pid")
+    try:
+        reached = reload(pid, pid_file)
+    except OSError as error:
+        typer.echo(f"not reloaded: {error.strerror or error}", err=True)
+        raise typer.Exit(FAILED) from None
+    typer.echo(f"asked process {reached} to reload; its log says what came of it")
+
+
+@app.command("check-config")
+def _check_config(
+    config: Config,
+    overrides: Overrides = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Check the file alone, without a database.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check the configuration, and that the databases have what it names. Starts nothing."""
+    from pgsoftproxy.cli.check import check
+
+    raise typer.Exit(check(config, overrides or (), offline=offline, as_json=as_json))
+
+
+@app.command("rewrite")
+def _rewrite(
+    config: Config,
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="The text, or - to read it from standard input.")],
+    overrides: Overrides = None,
+    database: Annotated[
+        str | None, typer.Option("--database", "-d", help="The database; default that of control.dsn.")
+    ] = None,
+    user: Annotated[str, typer.Option("--user", "-U", help="The role whose grants apply.")] = "",
+    visibility: Annotated[
+        str, typer.Option("--visibility", help="As in SET pgsoftproxy.visibility.")
+    ] = "live",
+    as_json: Json = False,
+) -> None:
+    """Print what would be sent to the server for a text. Sends nothing."""
+    from pgsoftproxy.cli.rewrite import Request, rewrite
+
+    text = sys.stdin.read() if sql == "-" else sql
+    with _failures():
+        request = Request(text, database, user, visibility)
+        raise typer.Exit(rewrite(config, overrides or (), request, as_json=as_json))
+
+
+@app.command("demo")
+def _demo(
+    serve: Annotated[bool, typer.Option("--serve", help="Stay up and print the connection string.")] = False,
+) -> None:
+    """Show a soft delete from end to end, on a PostgreSQL of its own."""
+    from pgsoftproxy.demo import main as demo
+
+    raise typer.Exit(demo(serve))
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Tell an expected failure in plain lines, and exit with its code."""
+    try:
+        yield
+    except ConfigError as error:
+        typer.echo("\n".join(error.problems), err=True)
+        raise typer.Exit(WRONG) from None
+    except UpstreamUnavailable as error:
+        typer.echo(error.message, err=True)
+        raise typer.Exit(UNREACHABLE) from None
+
+
+def _address(section: str, given: str | None) -> list[str]:
+    if given is None:
+        return []
+    host, colon, port = given.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")  # an IPv6 address
+    if not (colon and host and port.isdecimal()):
+        raise typer.BadParameter(f"--{section} takes HOST:PORT, got {given!r}")
+    return [f'{section}.host="{host}"', f"{section}.port={int(port)}"]
