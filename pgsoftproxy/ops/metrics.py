@@ -63,7 +63,6 @@ class Figures:
     upstream_connect_failures: int = 0
     session_crashes: int = 0
     names_deletion_column: int = 0
-    databases: int = 0
     ready: bool = False
     draining: bool = False
     plan_cache: CacheFigures = field(default_factory=CacheFigures)
@@ -205,7 +204,7 @@ class _Counted(Collector):
         metrics, figures = self._metrics, self._metrics.figures
         reads = _with_zeros(CatalogRead, metrics.catalog_reads)
         yield _labelled("catalog_reads", "Readings of a database's catalog.", ("result",), reads)
-        yield _gauge("databases", "Databases that have a policy now.", figures.databases)
+        yield _gauge("databases", "Databases that have a policy now.", len(metrics.policy_problems))
         words = "What a database lacks for the configured rules."
         problems = GaugeMetricFamily("pgsoftproxy_policy_problems", words, labels=("database",))
         for database, count in dict(metrics.policy_problems).items():

@@ -35,6 +35,7 @@ class Reporter:
         self._literals = literals
         self._repeats = Once(REPEAT_SECONDS, clock)
         self._hints = Once(ONCE, clock)
+        self._problems: dict[str, tuple[Problem, ...]] = {}
         # Bound straight to the counting: they run for every statement.
         self.statement = metrics.statement
         self.error = metrics.error
@@ -87,15 +88,19 @@ class Reporter:
                 "catalog_cannot_be_read", database=database, reason=reason, suppressed=suppressed
             )
 
-    def policy_problems(self, database: str, problems: tuple[Problem, ...]) -> None:
-        """Keep the number of problems of a database; log each."""
+    def policy_compiled(self, database: str, problems: tuple[Problem, ...]) -> None:
+        """Keep what a database lacks for the rules; log each problem that is new."""
+        known = self._problems.get(database, ())
+        self._problems[database] = problems
         self.metrics.policy_problems[database] = len(problems)
         for problem in problems:
-            self.logger.warning("policy_problem", database=database, problem=str(problem))
+            if problem not in known:
+                self.logger.warning("policy_problem", database=database, problem=str(problem))
 
-    def database_count(self, count: int) -> None:
-        """Keep the number of databases that have a policy."""
-        self.metrics.figures.databases = count
+    def database_forgotten(self, database: str) -> None:
+        """Forget a database that has no policy any more."""
+        self._problems.pop(database, None)
+        self.metrics.policy_problems.pop(database, None)
 
     def connection_refused(self, reason: RefusedBecause, error: ProxyError) -> None:
         """Count a connection that did not become a session; log it, a burst as one line."""
@@ -106,6 +111,14 @@ class Reporter:
                 "connection_refused", why=reason.value, sqlstate=error.sqlstate, reason=error.message,
                 suppressed=suppressed,
             )  # fmt: skip
+
+    def session_opened(self, user: str, database: str) -> None:
+        """Log, for who looks closely, that a client has logged in."""
+        self.logger.debug("session_opened", user=user, database=database)
+
+    def session_closed(self, user: str, database: str) -> None:
+        """Log, for who looks closely, that a session has ended."""
+        self.logger.debug("session_closed", user=user, database=database)
 
     def session_crashed(self, user: str, database: str) -> None:
         """Log a bug with its traceback; to be called while the exception is handled."""

@@ -49,8 +49,11 @@ class Events(Protocol):
     def catalog_failed(self, database: str, reason: str) -> None:
         """A catalog could not be read."""
 
-    def policy_problems(self, database: str, problems: tuple[Problem, ...]) -> None:
-        """A newly compiled policy found that the catalog lacks something."""
+    def policy_compiled(self, database: str, problems: tuple[Problem, ...]) -> None:
+        """A new policy is in force; `problems` is what the catalog lacks for the rules."""
+
+    def database_forgotten(self, database: str) -> None:
+        """A database has no policy any more."""
 
 
 @dataclass(slots=True)
@@ -192,6 +195,7 @@ class PolicyStore:
             idle = not entry.subscribers and not entry.lock.locked()
             if idle and name != self._default and now - entry.used > FORGET_SECONDS:
                 del self._entries[name]
+                self._events.database_forgotten(name)
         await self._reread_where(lambda entry: True)
 
     async def _reread_where(self, wanted: Callable[[_Entry], bool]) -> None:
@@ -235,9 +239,8 @@ class PolicyStore:
             self._publish(entry, *self._compile(self._rules, catalog))
 
     def _publish(self, entry: _Entry, policy: Policy, problems: tuple[Problem, ...]) -> None:
-        if problems and problems != entry.problems:
-            self._events.policy_problems(entry.name, problems)
         entry.policy, entry.problems = policy, problems
+        self._events.policy_compiled(entry.name, problems)
         for subscriber in list(entry.subscribers):
             subscriber.policy_changed(policy)
 

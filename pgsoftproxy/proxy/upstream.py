@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from pgsoftproxy.errors import UpstreamUnavailable
 from pgsoftproxy.ops.logs import Logger, Once
@@ -87,8 +88,7 @@ class _Delivery(asyncio.Protocol):
         self._ended = ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(self._packet)
+        cast(asyncio.Transport, transport).write(self._packet)  # uvloop's is no subclass of it
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._ended.done():

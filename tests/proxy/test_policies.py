@@ -44,6 +44,7 @@ class Seen:
     refreshed: list[tuple[str, bool]] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
 
     def catalog_refreshed(self, database: str, seconds: float, *, changed: bool) -> None:
         self.refreshed.append((database, changed))
@@ -51,8 +52,11 @@ class Seen:
     def catalog_failed(self, database: str, reason: str) -> None:
         self.failed.append(database)
 
-    def policy_problems(self, database: str, problems: tuple[Problem, ...]) -> None:
+    def policy_compiled(self, database: str, problems: tuple[Problem, ...]) -> None:
         self.problems.extend(str(problem) for problem in problems)
+
+    def database_forgotten(self, database: str) -> None:
+        self.forgotten.append(database)
 
 
 class Listening:
@@ -287,7 +291,8 @@ async def test_database_loaded_during_a_reload_gets_the_new_rules() -> None:
 async def test_databases_without_sessions_are_forgotten_but_the_default_is_not() -> None:
     databases = Databases(USERS)
     now = 0.0
-    store = PolicyStore(databases.load, PROTECT_USERS, Seen(), clock=lambda: now)
+    seen = Seen()
+    store = PolicyStore(databases.load, PROTECT_USERS, seen, clock=lambda: now)
     await store.open_default()
     for name in ("used", "unused"):
         await store.get(name)
@@ -295,3 +300,4 @@ async def test_databases_without_sessions_are_forgotten_but_the_default_is_not()
     now = FORGET_SECONDS + 1
     await store.refresh_all()
     assert store.databases == ("shop", "used")
+    assert seen.forgotten == ["unused"]

@@ -1,0 +1,139 @@
+"""The two connections of a session: what is written to them, when they are read, how they end.
+
+Knows transports and nothing of what flows. Must not decide why a session waits or ends; the relay says so.
+
+Theory. Three things stop the reading of the client: the session waits for something, the upstream connection
+takes no more, or (for good) its end of file. Only a full client connection stops the reading of upstream. When
+the session is over, both sides get an end of file after what was written to them, and what they still send is
+read and thrown away: a socket that is closed with unread bytes makes the kernel answer with a reset, which
+overtakes our last words.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from pgsoftproxy.proxy.upstream import tune
+
+HIGH_WATER = 256 * 1024
+LOW_WATER = 64 * 1024
+LINGER_SECONDS = 3.0
+"""How long each side may take to read the last words."""
+
+
+class Pair:
+    """A client's connection and, once it is made, its upstream connection."""
+
+    __slots__ = (
+        "_client",
+        "_finished",
+        "_reading_client",
+        "_timer",
+        "_upstream",
+        "_upstream_full",
+        "_waiting",
+    )
+
+    def __init__(self) -> None:
+        self._client: asyncio.Transport | None = None
+        self._upstream: asyncio.Transport | None = None
+        self._waiting = False
+        self._upstream_full = False
+        self._reading_client = True
+        self._finished = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Tell whether both connections are closed."""
+        return self._client is None and self._upstream is None
+
+    def take_client(self, transport: asyncio.Transport) -> None:
+        """Take an accepted connection."""
+        self._client = transport
+        tune(transport)
+        transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+
+    def take_upstream(self, transport: asyncio.Transport) -> None:
+        """Take the connection that was asked for, unless it comes too late."""
+        if self._finished or self._upstream is not None:  # given up, or timed out, in the moment it was made
+            transport.abort()
+            return
+        self._upstream = transport
+        tune(transport)
+        transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+
+    def client_lost(self) -> None:
+        """Note that the client's connection is closed."""
+        self._client = None
+        self._settle()
+
+    def upstream_lost(self, transport: asyncio.Transport) -> bool:
+        """Note that an upstream connection is closed; return whether it was this session's."""
+        if transport is not self._upstream:
+            return False
+        self._upstream = None
+        self._settle()
+        return True
+
+    def send(self, to_client: list[bytes], to_upstream: list[bytes]) -> None:
+        """Write what there is and empty the lists."""
+        if to_upstream:
+            if self._upstream is not None and not self._finished:
+                self._upstream.writelines(to_upstream)
+            to_upstream.clear()
+        if to_client:
+            if self._client is not None and not self._finished:
+                self._client.writelines(to_client)
+            to_client.clear()
+
+    def wait(self, waiting: bool) -> None:
+        """Stop reading the client while the session waits."""
+        self._waiting = waiting
+        self._steer_client()
+
+    def upstream_full(self, full: bool) -> None:
+        """Stop reading the client while the server does not keep up."""
+        self._upstream_full = full
+        self._steer_client()
+
+    def client_full(self, full: bool) -> None:
+        """Stop reading the server while the client does not keep up."""
+        upstream = self._upstream
+        if upstream is None or upstream.is_closing():
+            return
+        if full and not self._finished:
+            upstream.pause_reading()
+        else:
+            upstream.resume_reading()
+
+    def finish(self, later: Callable[[float, Callable[[], None]], asyncio.TimerHandle]) -> None:
+        """Let both sides take what was written; `later(seconds, call)` sets the timer that drops who lingers."""
+        self._finished = True
+        for transport in (self._client, self._upstream):
+            if transport is not None and not transport.is_closing():
+                transport.write_eof()
+                transport.resume_reading()
+        if not self.gone:
+            self._timer = later(LINGER_SECONDS, self.abort)
+
+    def abort(self) -> None:
+        """Drop both connections now."""
+        self._finished = True
+        for transport in (self._client, self._upstream):
+            if transport is not None:
+                transport.abort()
+
+    def _steer_client(self) -> None:
+        client = self._client
+        reading = not (self._waiting or self._upstream_full)
+        if self._finished or client is None or client.is_closing() or reading is self._reading_client:
+            return
+        self._reading_client = reading
+        if reading:
+            client.resume_reading()
+        else:
+            client.pause_reading()
+
+    def _settle(self) -> None:
+        if self.gone and self._timer is not None:
+            self._timer.cancel()

@@ -1,0 +1,354 @@
+"""One session: hands bytes to it, does what it needs, ends it in time.
+
+Owns the session's work (connecting, cancelling, reading the catalog) and its timers. Must not know messages or
+SQL: it asks the session what to write, what it waits for, and whether it is idle.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, assert_never, cast
+
+from pgsoftproxy.errors import ProxyError, UpstreamLost, UpstreamUnavailable
+from pgsoftproxy.model.policy import Policy
+from pgsoftproxy.ops.metrics import RefusedBecause
+from pgsoftproxy.proxy.pair import Pair
+from pgsoftproxy.proxy.services import Services
+from pgsoftproxy.session.phase import Need
+from pgsoftproxy.session.session import Session
+
+NO_SUCH_DATABASE = "3D000"
+
+
+class Gate(Protocol):
+    """Who decides whether a client may become a session, and is told when it is gone."""
+
+    def arrived(self, relay: "Relay") -> ProxyError | None:
+        """Note a connection; return why it cannot even be heard, if so."""
+
+    def admit(self, relay: "Relay") -> ProxyError | None:
+        """Return why this client cannot become a session, if so."""
+
+    def left(self, relay: "Relay") -> None:
+        """Note that both connections are closed."""
+
+
+class Relay(asyncio.Protocol):
+    """The client's side of a session; holds the session and the upstream's side."""
+
+    def __init__(self, services: Services, gate: Gate) -> None:
+        self._services = services
+        self._gate = gate
+        self._figures = services.reporter.metrics.figures
+        self._loop = asyncio.get_running_loop()
+        self.session = Session(services.planner, services.reporter, services.session_limits)
+        self._pair = Pair()
+        self._need = Need.NOTHING
+        self._stalled = False
+        self._work: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._active_at = 0.0
+        self._connected = False
+        self._logged_in = False
+        self._gone = False
+        self._draining = False
+        self._over = False
+
+    # The client's side, called by the event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take an accepted connection."""
+        self._pair.take_client(cast(asyncio.Transport, transport))  # uvloop's is no subclass of it
+        self._timer = self._loop.call_later(self._services.timeouts.login, self._login_timed_out)
+        refusal = self._gate.arrived(self)
+        if refusal is not None:
+            self.end(refusal)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand the client's bytes to the session."""
+        self._figures.bytes_from_client += len(data)
+        if self._over:
+            return
+        try:
+            self.session.from_client(data)
+        except Exception:
+            self._crashed()
+        self._pump()
+
+    def eof_received(self) -> bool:
+        """Note that the client sends no more, so that it is over; what was written to it still goes out."""
+        self.session.client_closed()
+        self._pump()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the client is gone."""
+        self._pair.client_lost()
+        self._finish()
+        self._leave_if_gone()
+
+    def pause_writing(self) -> None:
+        """Stop reading the server: the client does not keep up."""
+        self._pair.client_full(True)
+
+    def resume_writing(self) -> None:
+        """Read the server again."""
+        self._pair.client_full(False)
+
+    # The upstream's side, called by its protocol.
+
+    def upstream_made(self, transport: asyncio.Transport) -> None:
+        """Take a connection that `_connect` asked for."""
+        self._pair.take_upstream(transport)
+
+    def upstream_data(self, data: bytes) -> None:
+        """Hand the server's bytes to the session."""
+        self._figures.bytes_from_upstream += len(data)
+        if self._over:
+            return
+        try:
+            self.session.from_upstream(data)
+        except Exception:
+            self._crashed()
+        self._pump()
+        if not self._logged_in and self.session.ready_once:
+            self._log_in()
+        if self._draining and self.session.idle:
+            self.end(_shutdown())
+        if self._services.timeouts.idle:
+            self._active_at = self._loop.time()
+
+    def upstream_gone(self, transport: asyncio.Transport) -> None:
+        """End the session: the server closed its connection, or it broke."""
+        if not self._pair.upstream_lost(transport):
+            return
+        self.end(UpstreamLost("the upstream server closed the connection unexpectedly"))
+        self._leave_if_gone()
+
+    def upstream_full(self, full: bool) -> None:
+        """Stop reading from the client while the server does not keep up."""
+        self._pair.upstream_full(full)
+
+    # What others may ask of a session.
+
+    def policy_changed(self, policy: Policy) -> None:
+        """Put a new policy in force from the next statement."""
+        if self._over or not self._connected:
+            return  # `_connect` takes the policy of the moment
+        try:
+            self.session.policy_changed(policy)
+        except Exception:
+            self._crashed()
+        self._pump()
+
+    def drain(self) -> None:
+        """End the session at its next idle point; at once if it has not logged in."""
+        self._draining = True
+        if not self._logged_in or self.session.idle:
+            self.end(_shutdown())
+
+    def end(self, error: ProxyError) -> None:
+        """End the session with a FATAL error to its client."""
+        if self._over:
+            return
+        try:
+            self.session.fail(error)
+        except Exception:
+            self._crashed()
+        self._pump()
+
+    def abort(self) -> None:
+        """Drop both connections now."""
+        self._stop()
+        self._pair.abort()
+
+    # Moving bytes, and what the session needs.
+
+    def _pump(self) -> None:
+        session = self.session
+        self._pair.send(session.to_client, session.to_upstream)
+        need = session.need
+        if need is not self._need and not self._over:
+            self._serve(need)
+        if session.stalled is not self._stalled:
+            self._stalled = session.stalled
+            self._steer()
+
+    def _serve(self, need: Need) -> None:
+        self._need = need
+        self._steer()
+        match need:
+            case Need.NOTHING:
+                pass
+            case Need.CONNECT:
+                refusal = self._gate.admit(self)
+                if refusal is None:
+                    self._begin(self._connect(), "connect")
+                else:
+                    self.end(refusal)
+            case Need.CANCEL:
+                self._begin(self._cancel(), "cancel")
+            case Need.CATALOG:
+                self._begin(self._refresh(), "refresh")
+            case Need.CLOSE:
+                self._finish()
+            case _:
+                assert_never(need)
+
+    def _steer(self) -> None:
+        self._pair.wait(self._stalled or self._need is not Need.NOTHING)
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._work = self._services.tasks.start(work, name, self._crash)
+
+    async def _connect(self) -> None:
+        store, database = self._services.store, self.session.database
+        store.subscribe(database, self)
+        try:
+            await store.get(database)
+        except UpstreamUnavailable as error:
+            self._refuse(RefusedBecause.CATALOG, _unserved(database, error))
+            return
+        try:
+            await self._services.upstream.connect(lambda: UpstreamSide(self))
+            policy = await store.get(database)  # it may have changed while we connected
+        except UpstreamUnavailable as error:
+            self._refuse(RefusedBecause.UPSTREAM, error)
+            return
+        self._connected = True
+        self._answer(lambda: self.session.connected(policy))
+
+    async def _refresh(self) -> None:
+        database = self.session.database
+        try:
+            policy = await self._services.store.refresh(database)
+        except UpstreamUnavailable as error:
+            self.end(_unserved(database, error))
+            return
+        self._answer(lambda: self.session.catalog_refreshed(policy))
+
+    async def _cancel(self) -> None:
+        self._figures.cancel_requests += 1
+        # A client that cancels reads no answer: an upstream that cannot be reached is in the log.
+        with contextlib.suppress(UpstreamUnavailable):
+            await self._services.upstream.deliver(self.session.cancel_request)
+        self._finish()
+
+    def _answer(self, tell: Callable[[], None]) -> None:
+        # The session may need the same thing again at once, so what it needed is forgotten first.
+        if self._over:
+            return
+        self._need = Need.NOTHING
+        try:
+            tell()
+        except Exception:
+            self._crashed()
+        self._pump()
+        self._steer()
+
+    def _refuse(self, reason: RefusedBecause, error: ProxyError) -> None:
+        self._services.reporter.connection_refused(reason, error)
+        self.end(error)
+
+    def _crashed(self) -> None:
+        # Called while the exception is handled. A bug costs its own session, never another.
+        self._services.reporter.session_crashed(self.session.user, self.session.database)
+        self._crash()
+
+    def _crash(self) -> None:
+        try:
+            self.session.fail(ProxyError("internal error in pgsoftproxy", hint="Its log has the details."))
+        except Exception:
+            self.abort()
+        else:
+            self._pump()
+
+    # Timers.
+
+    def _log_in(self) -> None:
+        self._logged_in = True
+        self._services.reporter.session_opened(self.session.user, self.session.database)
+        self._set_timer(self._services.timeouts.idle, self._check_idle)
+
+    def _set_timer(self, seconds: float, call: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, call) if seconds else None
+
+    def _login_timed_out(self) -> None:
+        error = ProxyError("canceling authentication due to timeout", sqlstate="57014")
+        self._refuse(RefusedBecause.LOGIN_TIMEOUT, error)
+
+    def _check_idle(self) -> None:
+        # One timer that looks again, not one that every message sets anew.
+        limit = self._services.timeouts.idle
+        left = self._active_at + limit - self._loop.time() if self.session.idle else limit
+        if left > 0:
+            self._set_timer(left, self._check_idle)
+        else:
+            self.end(ProxyError("terminating connection due to idle-session timeout", sqlstate="57P05"))
+
+    # The end.
+
+    def _stop(self) -> None:
+        self._over = True
+        self._set_timer(0, self.abort)
+        if self._work is not None:
+            self._work.cancel()
+        self._services.store.unsubscribe(self.session.database, self)
+
+    def _finish(self) -> None:
+        if not self._over:
+            self._stop()
+            self._pair.finish(self._loop.call_later)
+
+    def _leave_if_gone(self) -> None:
+        if self._pair.gone and not self._gone:
+            self._gone = True
+            self._gate.left(self)
+            if self._logged_in:
+                self._services.reporter.session_closed(self.session.user, self.session.database)
+
+
+class UpstreamSide(asyncio.Protocol):
+    """The upstream's side of a session; all it knows is its relay."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take an opened connection."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._relay.upstream_made(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand the server's bytes on."""
+        self._relay.upstream_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the connection is closed."""
+        assert self._transport is not None
+        self._relay.upstream_gone(self._transport)
+
+    def pause_writing(self) -> None:
+        """Stop the client: the server does not keep up."""
+        self._relay.upstream_full(True)
+
+    def resume_writing(self) -> None:
+        """Let the client go on."""
+        self._relay.upstream_full(False)
+
+
+def _shutdown() -> ProxyError:
+    return ProxyError("terminating connection due to administrator command", sqlstate="57P01")
+
+
+def _unserved(database: str, cause: UpstreamUnavailable) -> ProxyError:
+    if cause.sqlstate == NO_SUCH_DATABASE:
+        return UpstreamUnavailable(f'database "{database}" does not exist', sqlstate=cause.sqlstate)
+    # The cause quotes the control connection: it is for the log, which has it.
+    return UpstreamUnavailable(
+        f'database "{database}" cannot be served now: its catalog cannot be read',
+        hint="The proxy's log has the reason.",
+    )
