@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 
-from tests.servers import SETTINGS, START_SECONDS, ServerUnavailable, StopMode, embedded_programs, free_port
+from tests.processes import free_port
+from tests.servers import SETTINGS, START_SECONDS, ServerUnavailable, StopMode, embedded_programs
 
 STOP_SIGNALS = {"smart": "SIGTERM", "fast": "SIGINT", "immediate": "SIGQUIT"}
 

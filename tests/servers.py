@@ -7,13 +7,10 @@ and never sync to disk.
 import contextlib
 import importlib.util
 import os
-import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +18,8 @@ from typing import Any, Literal, Protocol
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from tests.processes import alive, children, free_port, identity, owned_directory, readable
 
 StopMode = Literal["smart", "fast", "immediate"]
 
@@ -100,31 +99,6 @@ def find_programs(version: int) -> Path | None:
     return installed if (installed / "postgres").exists() else None
 
 
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def service_user() -> str | None:
-    """Return the user that `postgres` runs as: None is this one; it refuses to run as root."""
-    if os.geteuid() != 0:
-        return None
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if "postgres" in names else "nobody"
-
-
-def owned_directory(prefix: str) -> Path:
-    """Make a temporary folder that belongs to the service user."""
-    directory = Path(tempfile.mkdtemp(prefix=prefix))
-    if user := service_user():
-        shutil.chown(directory, user, pwd.getpwnam(user).pw_gid)
-    directory.chmod(0o755)
-    return directory
-
-
 class LocalServer:
     """A cluster of its own, made from programs on this machine."""
 
@@ -136,7 +110,7 @@ class LocalServer:
         self.port = free_port()
         self.user = "postgres"
         self.directory = owned_directory("pgsoftproxy-server-")
-        self._programs = _readable(programs, self.directory)
+        self._programs = readable(programs, self.directory)
         self.bin: Path | None = embedded_programs() or programs
         self._log = self.directory / "log"
         self._data = self.directory / "data"
@@ -150,6 +124,12 @@ class LocalServer:
     def log(self) -> str:
         """Return what the server has logged so far."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of its postmaster."""
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> None:
         """Start it and return once it takes connections; another port if its own was taken meanwhile."""
@@ -176,14 +156,14 @@ class LocalServer:
     def kill(self) -> None:
         """Kill every process of it with SIGKILL and return once they are gone."""
         assert self._process is not None
-        family = [self._process.pid, *_children(self._process.pid)]
+        family = [self._process.pid, *children(self._process.pid)]
         self._process.send_signal(signal.SIGKILL)
         for pid in family[1:]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait(START_SECONDS)
         self._process = None
-        while any(_alive(pid) for pid in family):
+        while any(alive(pid) for pid in family):
             time.sleep(0.005)
 
     def destroy(self) -> None:
@@ -211,7 +191,7 @@ class LocalServer:
             capture_output=True,
             text=True,
             cwd=self.directory,
-            **_identity(),
+            **identity(),
         )
 
     def _started(self) -> bool:
@@ -229,7 +209,7 @@ class LocalServer:
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
                 start_new_session=True,
-                **_identity(),
+                **identity(),
             )
         try:
             return _takes_connections(self.dsn(), self._process)
@@ -290,24 +270,6 @@ def local_server(version: int, settings: Mapping[str, str] | None = None, hba: s
     return server
 
 
-def _identity() -> dict[str, Any]:
-    # What makes a subprocess run as the service user.
-    user = service_user()
-    return {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
-
-
-def _readable(programs: Path, directory: Path) -> Path:
-    # A virtual environment under /root is closed to the service user: give it a copy of the installation.
-    try:
-        command = [str(programs / "postgres"), "--version"]
-        subprocess.run(command, capture_output=True, check=True, **_identity())
-    except PermissionError:
-        copy = directory / "install"
-        shutil.copytree(programs.parent, copy, symlinks=True)
-        return copy / programs.name
-    return programs
-
-
 def _takes_connections(dsn: str, process: subprocess.Popen[bytes]) -> bool:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None:
@@ -323,21 +285,3 @@ def _takes_connections(dsn: str, process: subprocess.Popen[bytes]) -> bool:
         else:
             return True
     return False
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                # After the command, which may hold spaces and parentheses: state, parent, ...
-                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                    found.append(int(entry.name))
-    return found
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

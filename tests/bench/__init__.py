@@ -1,0 +1,1 @@
+"""Measurements: what a query costs on its way."""
