@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 from pgsoftproxy.errors import UpstreamUnavailable
 
 CONNECT_TIMEOUT = 10
+NO_SUCH_DATABASE = "3D000"
 APPLICATION_NAME = "pgsoftproxy"
 
 Connection = psycopg.AsyncConnection[TupleRow]
@@ -38,7 +39,8 @@ def describe(dsn: str, database: str | None = None) -> str:
 async def connect(dsn: str, database: str | None = None) -> AsyncIterator[Connection]:
     """Open a control connection to one database of the DSN's server, and close it at the end.
 
-    Raises UpstreamUnavailable for whatever the driver raises, inside the block too.
+    Raises UpstreamUnavailable for whatever the driver raises, inside the block too; its sqlstate is 3D000 if
+    the database does not exist and the server says so in English (libpq keeps no SQLSTATE of a failed login).
     """
     try:
         connection = await psycopg.AsyncConnection.connect(
@@ -47,7 +49,9 @@ async def connect(dsn: str, database: str | None = None) -> AsyncIterator[Connec
         async with connection:
             yield connection
     except psycopg.Error as error:
-        raise UpstreamUnavailable(_told(error, dsn, database)) from error
+        absent = database is not None and f'database "{database}" does not exist' in str(error)
+        sqlstate = NO_SUCH_DATABASE if absent else None
+        raise UpstreamUnavailable(_told(error, dsn, database), sqlstate=sqlstate) from error
 
 
 def _conninfo(dsn: str, database: str | None) -> str:
