@@ -38,15 +38,29 @@ class EditList:
         """Take over the edits of another list."""
         self._placed |= other._placed
 
-    def edits(self) -> tuple[Edit, ...]:
-        """Return the edits in ascending order; raises StatementRefused where two overlap."""
+    def edits(self, sql: str) -> tuple[Edit, ...]:
+        """Return the edits of a text in ascending order; raises StatementRefused where two overlap."""
         ordered = sorted(self._placed)
         reached = 0
         for edit in ordered:
             if edit.start < reached:
                 raise StatementRefused("statement cannot be rewritten: its parts overlap")
             reached = max(reached, edit.end)
-        return tuple(Edit(edit.start, edit.end, edit.text) for edit in ordered)
+        return tuple(Edit(edit.start, edit.end, _spaced(edit, sql)) for edit in ordered)
+
+
+def _spaced(edit: _Placed, sql: str) -> str:
+    """Return the edit's text, kept apart from a word that the client wrote right beside it, as in `WHERE(a)`."""
+    text = edit.text
+    if text and _is_word(text[0]) and edit.start > 0 and _is_word(sql[edit.start - 1]):
+        text = " " + text
+    if text and _is_word(text[-1]) and edit.end < len(sql) and _is_word(sql[edit.end]):
+        text += " "
+    return text
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character in "_$\"'" or character > "\x7f"
 
 
 def apply_edits(sql: str, edits: tuple[Edit, ...]) -> str:

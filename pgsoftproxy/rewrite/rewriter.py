@@ -126,7 +126,7 @@ def _refused(kind: Kind, refusal: Refusal) -> Refused:
 def _assemble(text: _Text, plans: list[StatementPlan], edits: EditList, cacheable: bool) -> Plan:
     if not edits:
         return Forward(tuple(plans), cacheable)
-    ordered = edits.edits()
+    ordered = edits.edits(text.sql)
     return Rewritten(tuple(plans), apply_edits(text.sql, ordered), ordered, cacheable)
 
 
@@ -188,7 +188,9 @@ def _sent(text: _Text, raw: Node, edits: EditList) -> str:
     """Return what is sent for one statement of the text, alone."""
     first, last = text.span(raw)
     start, end = text.tokens.starts[first], text.tokens.ends[last]
-    moved = tuple(replace(edit, start=edit.start - start, end=edit.end - start) for edit in edits.edits())
+    moved = tuple(
+        replace(edit, start=edit.start - start, end=edit.end - start) for edit in edits.edits(text.sql)
+    )
     return apply_edits(text.sql[start:end], moved)
 
 

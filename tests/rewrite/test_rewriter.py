@@ -104,6 +104,12 @@ PAIRS = {
         "UPDATE logs SET id = 1 FROM users u, LATERAL (SELECT WHERE u.deleted_at IS NULL) AS _sd1 "
         "WHERE CURRENT OF c RETURNING ctid",
     ),
+    "hardly any spaces": (
+        'SELECT(id)FROM"users"ORDER BY 1;SELECT 1FROM users u WHERE(a)OR(b)ORDER BY(c);DELETE FROM"users"WHERE"id"=1',
+        'SELECT(id)FROM"users" WHERE users.deleted_at IS NULL ORDER BY 1;'
+        "SELECT 1FROM users u WHERE u.deleted_at IS NULL AND ((a)OR(b))ORDER BY(c);"
+        f'UPDATE"users" SET {STAMPS} WHERE users.deleted_at IS NULL AND ("id"=1)',
+    ),
     "WITH inside a cast ends no clause": (
         "SELECT 1 FROM users u, logs l JOIN logs m ON a::time(1) WITH TIME ZONE = b WHERE c",
         "SELECT 1 FROM users u, logs l JOIN logs m ON a::time(1) WITH TIME ZONE = b WHERE u.deleted_at IS NULL AND (c)",
