@@ -105,9 +105,9 @@ PAIRS = {
         "WHERE CURRENT OF c RETURNING ctid",
     ),
     "hardly any spaces": (
-        'SELECT(id)FROM"users"ORDER BY 1;SELECT 1FROM users u WHERE(a)OR(b)ORDER BY(c);DELETE FROM"users"WHERE"id"=1',
+        'SELECT(id)FROM"users"ORDER BY 1;SELECT 1 FROM users u WHERE(a)OR(b)ORDER BY(c);DELETE FROM"users"WHERE"id"=1',
         'SELECT(id)FROM"users" WHERE users.deleted_at IS NULL ORDER BY 1;'
-        "SELECT 1FROM users u WHERE u.deleted_at IS NULL AND ((a)OR(b))ORDER BY(c);"
+        "SELECT 1 FROM users u WHERE u.deleted_at IS NULL AND ((a)OR(b))ORDER BY(c);"
         f'UPDATE"users" SET {STAMPS} WHERE users.deleted_at IS NULL AND ("id"=1)',
     ),
     "WITH inside a cast ends no clause": (
