@@ -108,7 +108,7 @@ PAIRS = {
         'SELECT(id)FROM"users"ORDER BY 1;SELECT 1 FROM users u WHERE(a)OR(b)ORDER BY(c);DELETE FROM"users"WHERE"id"=1',
         'SELECT(id)FROM"users" WHERE users.deleted_at IS NULL ORDER BY 1;'
         "SELECT 1 FROM users u WHERE u.deleted_at IS NULL AND ((a)OR(b))ORDER BY(c);"
-        f'UPDATE"users" SET {STAMPS} WHERE users.deleted_at IS NULL AND ("id"=1)',
+        f'UPDATE"users" SET {STAMPS}WHERE users.deleted_at IS NULL AND ("id"=1)',
     ),
     "WITH inside a cast ends no clause": (
         "SELECT 1 FROM users u, logs l JOIN logs m ON a::time(1) WITH TIME ZONE = b WHERE c",
