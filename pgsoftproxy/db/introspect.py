@@ -46,7 +46,8 @@ from pgsoftproxy.model.catalog import (
 )
 from pgsoftproxy.model.parsing import parse_search_path
 
-ATTEMPTS = 5
+ATTEMPTS = 10
+PAUSE_SECONDS = 0.05
 LOAD_TIMEOUT = 60.0
 CHUNK = 1000
 SERVER_WIDE = frozenset({"default", "environment variable", "configuration file", "command line"})
@@ -77,6 +78,8 @@ async def load_catalog(dsn: str, database: str | None = None) -> Catalog:
                         raise
                     if isinstance(error, errors.LockNotAvailable):
                         locked = await _exclusively_locked(connection)
+                    else:
+                        await asyncio.sleep(PAUSE_SECONDS * attempt)
     except TimeoutError:
         message = f"the catalog was not read within {LOAD_TIMEOUT:g} seconds"
         raise UpstreamUnavailable(message) from None
@@ -97,9 +100,13 @@ async def _exclusively_locked(connection: Connection) -> list[int]:
 async def _load(connection: Connection, locked: list[int]) -> Catalog:
     await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
     await connection.set_read_only(True)
-    async with connection.transaction(), connection.cursor() as cursor:
-        server = await _rows(cursor, SERVER)  # before SESSION changes the search_path
+    cursor = connection.cursor()
+    server = await _rows(cursor, SERVER)  # before SESSION changes the search_path
+    async with connection.transaction():
         await cursor.execute(SESSION)
+        # First what looks past the snapshot, which only this query takes: SET takes none.
+        relation_rows = await _rows(cursor, RELATIONS, locked)
+        index_rows = await _rows(cursor, UNIQUE_INDEXES, locked)
         columns, numbers = await _columns(cursor, locked)
         parts = _Parts(
             columns=columns,
@@ -107,8 +114,7 @@ async def _load(connection: Connection, locked: list[int]) -> Catalog:
             parents=_grouped(await _rows(cursor, INHERITANCE)),
             reads=_grouped(await _rows(cursor, VIEW_READS)),
         )
-        indexes = _unique_indexes(await _rows(cursor, UNIQUE_INDEXES, locked), parts)
-        relations = _relations(await _rows(cursor, RELATIONS, locked), indexes, parts)
+        relations = _relations(relation_rows, _unique_indexes(index_rows, parts), parts)
         foreign_keys = _foreign_keys(await _rows(cursor, FOREIGN_KEYS), relations, parts)
         paths = await _search_paths(cursor, server[0])
         memberships = await _rows(cursor, MEMBERSHIPS)

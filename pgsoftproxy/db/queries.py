@@ -18,9 +18,10 @@ FROM pg_catalog.pg_settings AS s WHERE s.name = 'search_path'
 """
 
 SESSION = """
-SELECT pg_catalog.set_config('search_path', '', true), pg_catalog.set_config('lock_timeout', '1s', true),
-       pg_catalog.set_config('statement_timeout', '30s', true),
-       pg_catalog.set_config('quote_all_identifiers', 'off', true)
+SET LOCAL search_path = '';
+SET LOCAL lock_timeout = '1s';
+SET LOCAL statement_timeout = '30s';
+SET LOCAL quote_all_identifiers = off
 """
 """With an empty search_path, definitions print with every name qualified."""
 
