@@ -14,7 +14,7 @@ from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.replies import NOTHING, Owed, Owes, effects_of
 from pgsoftproxy.session.state import State
 from pgsoftproxy.session.statements import NAME_BYTES, Confirmable, Gone, Prepared, Script, Waits
-from pgsoftproxy.session.texts import FASTPATH, MALFORMED, Planned, plan_batch, plan_text, refuse, too_long
+from pgsoftproxy.session.texts import FASTPATH, Planned, malformed, plan_batch, plan_text, refuse, too_long
 from pgsoftproxy.wire import frontend
 from pgsoftproxy.wire.framing import HEADER, Scanner
 
@@ -34,6 +34,7 @@ class ClientSide:
         self._scanner = scanner
         self._held = False
         self._asked = False
+        self._broken = False
         self._handlers: dict[int, Callable[[], None]] = {
             frontend.QUERY: self._query,
             frontend.PARSE: self._parse,
@@ -52,6 +53,8 @@ class ClientSide:
     def run(self) -> bool:
         """Handle all frames that are complete; raises ClientProtocolError, with all before it sent on."""
         state, scanner, handlers = self._state, self._scanner, self._handlers
+        if self._broken:
+            return False
         self._held = False
         try:
             while state.need is Need.NOTHING:
@@ -80,12 +83,18 @@ class ClientSide:
         replies = self._state.replies
         if replies.copies:
             if replies.copying and not replies.copy_ends:
-                kind = self._scanner.data[self._scanner.start]
-                raise ClientProtocolError(f"unexpected message type 0x{kind:02X} during COPY from stdin")
-            self._hold()
+                self._break_copy()
+            else:
+                self._hold()
         elif replies.unsettled or len(replies.queue) >= self._state.limits.pipeline:
             self._hold()
         return self._held
+
+    def _break_copy(self) -> None:
+        """Let the server end the session: no message but COPY's may come now, and it does not read its body."""
+        kind = self._scanner.data[self._scanner.start]
+        self._send(frontend.message(kind, b""))
+        self._held = self._asked = self._broken = True
 
     def _hold(self) -> None:
         self._scanner.hold()
@@ -93,23 +102,22 @@ class ClientSide:
 
     def _send(self, frame: bytes, *, instead: bool = True) -> None:
         """Send a frame of our own ahead of the one at hand, or instead of it."""
-        out, run = self._state.to_upstream, self._scanner.before()
+        out, run = self._state.to_upstream, self._scanner.drop() if instead else self._scanner.before()
         if run:
             out.append(run)
         out.append(frame)
-        if instead:
-            self._scanner.drop()
 
     def _query(self) -> None:
         if self._blocked():
             return
         scanner = self._scanner
         text = frontend.query_text(scanner.body()) if scanner.whole else None
-        if text is not None:
-            planned = plan_text(self._state, text)
+        if text is None:
+            self._run_query(too_long(self._state), None)
+        elif isinstance(text, str):
+            self._run_query(malformed(text), None)
         else:
-            planned = refuse(MALFORMED) if scanner.whole else too_long(self._state)
-        self._run_query(planned, text)
+            self._run_query(plan_text(self._state, text), text)
 
     def _run_query(self, planned: Planned, text: bytes | None) -> None:
         state = self._state
@@ -142,8 +150,8 @@ class ClientSide:
             return
         state, scanner = self._state, self._scanner
         parts = frontend.parse_parts(scanner.body()) if scanner.whole else None
-        if parts is None:
-            planned = refuse(MALFORMED) if scanner.whole else too_long(state)
+        if parts is None or isinstance(parts, str):
+            planned = too_long(state) if parts is None else malformed(parts)
             name, text, types = scanner.body().partition(b"\0")[0], b"", b"\0\0"
         else:
             name, text, types = parts
@@ -163,7 +171,11 @@ class ClientSide:
         if self._blocked():
             return
         scanner, state = self._scanner, self._state
-        portal, name = frontend.bind_names(scanner.data, scanner.start + HEADER, scanner.stop)
+        names = frontend.bind_names(scanner.data, scanner.start + HEADER, scanner.stop)
+        if names is None:
+            self._bad_bind()
+            return
+        portal, name = names
         script = self._script_to_use(name)
         if script is None:
             return
@@ -173,7 +185,11 @@ class ClientSide:
     def _describe(self) -> None:
         if self._blocked():
             return
-        what, name = frontend.target(self._scanner.body())
+        target = frontend.target(self._scanner.body())
+        if target is None:
+            self._malformed()
+            return
+        what, name = target
         if what == ord("P"):
             self._state.replies.push(Owed(Owes.DESCRIBE_PORTAL))
             return
@@ -186,6 +202,9 @@ class ClientSide:
             return
         state = self._state
         portal = frontend.execute_portal(self._scanner.body())
+        if portal is None:
+            self._malformed()
+            return
         script = state.portals.find(portal[:NAME_BYTES], state.replies.segment)
         if isinstance(script, Waits):
             self._hold()
@@ -201,7 +220,11 @@ class ClientSide:
     def _close(self) -> None:
         if self._blocked():
             return
-        what, name = frontend.target(self._scanner.body())
+        target = frontend.target(self._scanner.body())
+        if target is None:
+            self._malformed()
+            return
+        what, name = target
         state = self._state
         names = state.statements if what == ord("S") else state.portals
         change = names.expect(name[:NAME_BYTES], None, state.replies.segment)
@@ -209,15 +232,13 @@ class ClientSide:
 
     def _sync(self) -> None:
         scanner, state = self._scanner, self._state
-        self._must_be_empty()
         replies = state.replies
         if replies.copies:
             if replies.copying and not replies.copy_ends:
                 # Its data is still to come: the server would ignore a Sync now (COPY in the extended protocol).
-                run = scanner.before()
+                run = scanner.drop()
                 if run:
                     state.to_upstream.append(run)
-                scanner.drop()
             else:
                 self._hold()
             return
@@ -227,7 +248,8 @@ class ClientSide:
         replies.segment += 1
 
     def _flush(self) -> None:
-        self._must_be_empty()
+        if not self._scanner.whole or self._scanner.stop - self._scanner.start != HEADER:
+            self._malformed()
 
     def _terminate(self) -> None:
         self._state.need = Need.CLOSE
@@ -237,9 +259,14 @@ class ClientSide:
         if replies.copies:
             replies.copy_ends += 1
 
-    def _must_be_empty(self) -> None:
-        if self._scanner.stop - self._scanner.start != HEADER:
-            raise ClientProtocolError("invalid message format")
+    def _malformed(self) -> None:
+        # It holds no text, so it goes on for the server to say what is wrong; anything but an error ends the session.
+        self._state.replies.push(Owed(Owes.ERROR))
+
+    def _bad_bind(self) -> None:
+        if not self._scanner.whole:
+            raise ClientProtocolError(frontend.NO_STRING)  # its names are longer than any name can be
+        self._malformed()
 
     def _expect(self, entry: Owed) -> None:
         if entry.script.effects and not self._state.replies.skipping:

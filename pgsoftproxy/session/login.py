@@ -3,6 +3,8 @@
 Knows what may come from either side until then. Authentication itself is between client and server.
 """
 
+from dataclasses import replace
+
 from pgsoftproxy.errors import ClientProtocolError, StatementRefused, UpstreamProtocolError
 from pgsoftproxy.session.phase import Event
 from pgsoftproxy.session.startup import NEWEST_MINOR, Startup, read_startup
@@ -48,11 +50,12 @@ class Packets:
 
     def _read(self, message: frontend.StartupPacket) -> Startup:
         major, minor = message.version
-        if major != 3:
+        if major < 3:
             raise StatementRefused(
                 f"unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{NEWEST_MINOR}"
             )
-        return read_startup(minor, frontend.startup_parameters(message.body))
+        startup = read_startup(minor, frontend.startup_parameters(message.body))
+        return startup if major == 3 else replace(startup, hopeless=True)
 
 
 class Authentication:
@@ -61,6 +64,7 @@ class Authentication:
     def __init__(self, startup: Startup) -> None:
         self._minor = startup.minor
         self._extensions = startup.extensions
+        self._hopeless = startup.hopeless
         self._waits_for_client = False
 
     def client_may_send(self, kind: int) -> bool:
@@ -85,6 +89,8 @@ class Authentication:
         """Note an Authentication message; the first one ends the negotiation of the protocol."""
         code = backend.authentication_code(body)
         self._waits_for_client = code not in (backend.AUTHENTICATION_OK, backend.SASL_FINAL)
+        if self._hopeless:
+            raise UpstreamProtocolError("the upstream server accepted a startup packet that it should refuse")
         if self._minor > NEWEST_MINOR or self._extensions:
             # Accepted without a word: from here on the protocol is one that nobody here has read.
             raise UpstreamProtocolError("the upstream server speaks a newer protocol than this proxy")

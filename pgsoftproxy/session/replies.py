@@ -29,6 +29,7 @@ class Owes(Enum):
     EXECUTE = "CommandComplete"
     QUERY = "the replies of a Query"
     SYNC = "ReadyForQuery"
+    ERROR = "an error"
 
 
 NOTHING = Script(())

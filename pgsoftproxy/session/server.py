@@ -249,10 +249,9 @@ class ServerSide:
             self._state.tracker.settle()
 
     def _swallow(self) -> None:
-        run = self._scanner.before()
+        run = self._scanner.drop()
         if run:
             self._state.to_client.append(run)
-        self._scanner.drop()
 
     def _replace(self, frame: bytes) -> None:
         self._swallow()

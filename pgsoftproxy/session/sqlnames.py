@@ -8,10 +8,12 @@ from dataclasses import replace
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import Context
 from pgsoftproxy.model.effects import Deallocates, DiscardsAll, Executes, Prepares
-from pgsoftproxy.rewrite.plan import Kind, Plan, StatementPlan
+from pgsoftproxy.rewrite.plan import Kind, Plan, Retag, StatementPlan
 from pgsoftproxy.session.state import State
 from pgsoftproxy.session.statements import NAME_BYTES, WAIT, Confirmable, Prepared, Script, Waits, sent_text
 from pgsoftproxy.session.variables import plain
+
+SOFT_DELETE = Retag("UPDATE", "DELETE")
 
 
 def resolve(state: State, statement: StatementPlan, context: Context) -> StatementPlan | Refusal | Waits:
@@ -94,11 +96,13 @@ def _current(state: State, prepared: Prepared, context: Context) -> StatementPla
 
 
 def _executing(statement: StatementPlan, inner: StatementPlan) -> StatementPlan:
+    # `inner` is the plan of a Parse's text, or of a PREPARE statement: that one's own effect is not repeated.
+    effects = [effect for effect in inner.effects if not isinstance(effect, Prepares)]
     return replace(
         statement,
-        effects=(*statement.effects, *inner.effects),
+        effects=(*statement.effects, *effects),
         translations=(*statement.translations, *inner.translations),
-        retag=statement.retag or inner.retag,
+        retag=inner.retag or (SOFT_DELETE if inner.deletes else None),
         guarded=inner.guarded,
         observed=inner.observed,
         deletes=inner.deletes if statement.kind is Kind.EXECUTE else None,

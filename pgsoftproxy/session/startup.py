@@ -3,7 +3,7 @@
 Reads the parameters as ProcessStartupPacket and process_postgres_switches do; must not know phases or sockets.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pgsoftproxy.errors import ClientProtocolError, StatementRefused
@@ -26,13 +26,16 @@ CODECS = {
 UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
 
 # getopt's letters in process_postgres_switches: those that take an argument, those that do not.
-_WITH_ARGUMENT = frozenset("BCDdfhkNprStvW")
+_WITH_ARGUMENT = frozenset("BCcDdfhkNprStvW")
 _WITHOUT_ARGUMENT = frozenset("bEeFijlnOPsT")
 
 
 @dataclass(frozen=True, slots=True)
 class Startup:
-    """What a session starts with. `extensions` are the `_pq_.` options that were asked for."""
+    """What a session starts with. `extensions` are the `_pq_.` options that were asked for.
+
+    `hopeless`: the server must refuse the packet, in its own words; if it does not, the proxy read it wrong.
+    """
 
     user: str
     database: str
@@ -44,6 +47,7 @@ class Startup:
     visibility: Visibility = field(default_factory=Visibility)
     delete: DeleteMode = DeleteMode.SOFT
     role: str | None = None
+    hopeless: bool = False
 
     def values(self, search_path: tuple[str, ...]) -> Values:
         """Return the values that the session's variables start with; `search_path` is the role's own."""
@@ -91,8 +95,8 @@ def read_startup(minor: int, parameters: Iterable[tuple[bytes, bytes]]) -> Start
             hint="Replication would show deleted rows: connect to the server itself.",
         )
     # The server applies the command line first, the packet's own parameters over it.
-    every = [*command_line(given.get("options", "")), *settings]
-    wanted = {name.lower(): value for name, value in every}
+    options = command_line(given.get("options", ""))
+    wanted = {name.lower(): value for name, value in (*(options or ()), *settings)}
     _refuse_settings(wanted)
     return Startup(
         user=_cut(user),
@@ -105,6 +109,7 @@ def read_startup(minor: int, parameters: Iterable[tuple[bytes, bytes]]) -> Start
         visibility=_visibility(wanted.get("pgsoftproxy.visibility", "live")),
         delete=_delete(wanted.get("pgsoftproxy.delete", "soft")),
         role=wanted["role"] if wanted.get("role", "none") != "none" else None,
+        hopeless=options is None,
     )
 
 
@@ -113,39 +118,35 @@ def codec_of(encoding: str) -> str | None:
     return CODECS.get("".join(letter for letter in encoding.lower() if letter.isascii() and letter.isalnum()))
 
 
-def command_line(options: str) -> list[tuple[str, str]]:
-    """Return the settings, in order, that the startup parameter `options` makes.
-
-    Raises ClientProtocolError on what the server would refuse, too.
-    """
+def command_line(options: str) -> list[tuple[str, str]] | None:
+    """Return the settings, in order, that the startup parameter `options` makes; None if it is malformed."""
     settings: list[tuple[str, str]] = []
     words = iter(_words(options))
     for word in words:
-        if word.startswith("--") and len(word) > 2:
-            settings.append(_setting(word[2:], f"--{word[2:]}"))
-        elif word.startswith("-") and word not in ("-", "--"):
-            settings.extend(_letters(word[1:], words))
-        else:
-            raise _bad_option(word)
+        if not word.startswith("-") or word in ("-", "--"):
+            return None
+        found = _assignment(word[2:]) if word.startswith("--") else _letters(word[1:], words)
+        if found is None:
+            return None
+        settings.extend(found)
     return settings
 
 
-def _letters(letters: str, words: Iterable[str]) -> list[tuple[str, str]]:
+def _letters(letters: str, words: Iterator[str]) -> list[tuple[str, str]] | None:
+    """Read a word of one-letter options, as getopt does; the last may take the next word as its argument."""
     for at, letter in enumerate(letters):
         if letter in _WITHOUT_ARGUMENT:
             continue
-        argument = letters[at + 1 :] or next(iter(words), None)
-        if argument is None or (letter != "c" and letter not in _WITH_ARGUMENT):
-            raise _bad_option(f"-{letters}")
-        return [_setting(argument, f"-c {argument}")] if letter == "c" else []
+        argument = letters[at + 1 :] or next(words, None)
+        if argument is None or letter not in _WITH_ARGUMENT:
+            return None
+        return _assignment(argument) if letter == "c" else []
     return []
 
 
-def _setting(assignment: str, shown: str) -> tuple[str, str]:
-    name, equals, value = assignment.partition("=")
-    if not equals:
-        raise ClientProtocolError(f"{shown} requires a value", sqlstate="42601")
-    return name.replace("-", "_"), value
+def _assignment(text: str) -> list[tuple[str, str]] | None:
+    name, equals, value = text.partition("=")
+    return [(name.replace("-", "_"), value)] if equals else None
 
 
 def _words(options: str) -> list[str]:
@@ -164,10 +165,6 @@ def _words(options: str) -> list[str]:
     if word is not None:
         words.append("".join(word))
     return words
-
-
-def _bad_option(word: str) -> ClientProtocolError:
-    return ClientProtocolError(f"invalid command-line argument for server process: {word}", sqlstate="42601")
 
 
 def _refuse_settings(wanted: dict[str, str]) -> None:

@@ -12,7 +12,6 @@ from pgsoftproxy.session import sqlnames
 from pgsoftproxy.session.state import State
 from pgsoftproxy.session.statements import Confirmable, Script, Waits, sent_text
 
-MALFORMED = Refusal("08P01", "invalid message format")
 FASTPATH = Refusal(
     "0A000",
     "function calls by the FunctionCall message are not supported",
@@ -89,6 +88,11 @@ def too_long(state: State) -> Planned:
             hint="The proxy's limits.statement_bytes sets the longest text that it reads.",
         )
     )
+
+
+def malformed(complaint: str) -> Planned:
+    """Return the refusal of a message that is not in the protocol's format."""
+    return refuse(Refusal("08P01", complaint))
 
 
 def refuse(refusal: Refusal, kind: Kind = Kind.INVALID) -> Planned:

@@ -52,7 +52,7 @@ class Scanner:
 
     `feed` bytes, then call `next` until it returns 0. After a type byte was returned, the frame at hand is
     `data[start:stop]`, its body begins at `start + HEADER`, and `whole` tells whether that is all of it. The
-    reader may `hold` the frame (it comes again), take the run `before` it, and `drop` it from the run.
+    reader may `hold` the frame (it comes again), take the run `before` it, or take that and `drop` the frame.
     `flush` takes the run so far. `rules` may be changed after any frame.
     """
 
@@ -134,9 +134,11 @@ class Scanner:
         self._mark = max(self._mark, self.start)
         return run
 
-    def drop(self) -> None:
-        """Leave the frame at hand out of the run, with what is still to come of it."""
+    def drop(self) -> bytes:
+        """Take the run of bytes ahead of the frame at hand, and leave that frame and its rest out of the next."""
+        run = self.before()
         self._mark = self._pos
+        return run
 
     def flush(self) -> bytes:
         """Take the run up to the frame that `next` waits for, or to the end of a frame's part that passes."""

@@ -41,6 +41,11 @@ CANCEL_REQUEST = 80877102
 STARTUP_MIN = 8
 STARTUP_MAX = 10_000
 
+NO_STRING = "invalid string in message"
+TOO_SHORT = "insufficient data left in message"
+BAD_FORMAT = "invalid message format"
+"""What src/backend/libpq/pqformat.c says of malformed messages."""
+
 _INT = Struct(">I")
 _HEAD = Struct(">cI")
 
@@ -172,42 +177,44 @@ def close(what: bytes, name: bytes) -> bytes:
     return message(CLOSE, what + name + b"\0")
 
 
-def query_text(body: bytes) -> bytes | None:
-    """Return the text of a Query's body, None if bytes follow its NUL or it has none."""
-    return body[:-1] if body.find(b"\0") == len(body) - 1 else None
+def query_text(body: bytes) -> bytes | str:
+    """Return the text of a Query's body, or what the server would say is wrong with it."""
+    end = body.find(b"\0")
+    if end < 0:
+        return NO_STRING
+    return body[:-1] if end == len(body) - 1 else BAD_FORMAT
 
 
-def parse_parts(body: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """Return name, text and the list of parameter types of a Parse's body, None if it is malformed."""
+def parse_parts(body: bytes) -> tuple[bytes, bytes, bytes] | str:
+    """Return name, text and list of parameter types of a Parse's body, or what the server would say is wrong."""
     name = body.find(b"\0")
     end = body.find(b"\0", name + 1)
     if name < 0 or end < 0:
-        return None
-    tail = body[end + 1 :]
-    if len(tail) < 2 or len(tail) != 2 + 4 * int.from_bytes(tail[:2], "big"):
-        return None
-    return body[:name], body[name + 1 : end], tail
+        return NO_STRING
+    types = body[end + 1 :]
+    excess = len(types) - 2 - 4 * int.from_bytes(types[:2], "big")
+    if len(types) < 2 or excess < 0:
+        return TOO_SHORT
+    return BAD_FORMAT if excess else (body[:name], body[name + 1 : end], types)
 
 
-def bind_names(data: bytes, begin: int, end: int) -> tuple[bytes, bytes]:
-    """Return portal and statement name of the Bind whose body is at `data[begin:end]` (at least its head)."""
+def bind_names(data: bytes, begin: int, end: int) -> tuple[bytes, bytes] | None:
+    """Return portal and statement name of the Bind whose body is at `data[begin:end]`, None if they do not end."""
     portal = data.find(b"\0", begin, end)
     statement = data.find(b"\0", portal + 1, end)
     if portal < 0 or statement < 0:
-        raise ClientProtocolError("invalid string in message")
+        return None
     return data[begin:portal], data[portal + 1 : statement]
 
 
-def target(body: bytes) -> tuple[int, bytes]:
-    """Return what a Describe or Close is about: `ord("S")` or `ord("P")`, and a name."""
+def target(body: bytes) -> tuple[int, bytes] | None:
+    """Return what a Describe or Close is about: `ord("S")` or `ord("P")`, and a name; None if it is malformed."""
     if len(body) < 2 or body[0] not in b"SP" or body.find(b"\0", 1) != len(body) - 1:
-        raise ClientProtocolError("invalid message format")
+        return None
     return body[0], body[1:-1]
 
 
-def execute_portal(body: bytes) -> bytes:
-    """Return the portal that an Execute names."""
+def execute_portal(body: bytes) -> bytes | None:
+    """Return the portal that an Execute names, None if it is malformed."""
     end = body.find(b"\0")
-    if end < 0 or len(body) != end + 5:
-        raise ClientProtocolError("invalid message format")
-    return body[:end]
+    return body[:end] if 0 <= end == len(body) - 5 else None
