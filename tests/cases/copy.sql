@@ -31,14 +31,8 @@ COPY orders TO STDOUT WITH (HEADER)
 -- case: copy in the old syntax
 COPY users TO STDOUT WITH CSV HEADER
 
--- case: copy in the oldest syntax
-COPY users TO STDOUT DELIMITERS ',' WITH NULL AS 'x'
-
 -- case: copy in binary
 COPY users TO STDOUT WITH (FORMAT binary)
-
--- case: copy in binary in the old syntax
-COPY BINARY items TO STDOUT
 
 -- case: copy with an encoding
 COPY app."Überblick" TO STDOUT WITH (ENCODING 'LATIN1')

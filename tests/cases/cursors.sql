@@ -102,15 +102,6 @@ FETCH 1 FROM c
 -- next
 SELECT count(*) FROM items
 
--- case: delete twice at one position
-DECLARE c CURSOR FOR SELECT * FROM items ORDER BY id FOR UPDATE
--- next
-FETCH 1 FROM c
--- next
-DELETE FROM items WHERE CURRENT OF c
--- next
-DELETE FROM items WHERE CURRENT OF c
-
 -- case: where current of a cursor that is not there
 -- expect: error 34000
 DELETE FROM items WHERE CURRENT OF nope

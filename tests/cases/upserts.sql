@@ -63,9 +63,6 @@ ON CONFLICT (handle) DO UPDATE SET balance = accounts.balance + excluded.balance
 -- case: on conflict do nothing on a full unique index
 INSERT INTO accounts (id, handle, balance) VALUES (30, 'alpha', 5), (31, 'delta', 6) ON CONFLICT (handle) DO NOTHING
 
--- case: on conflict do nothing without a target
-INSERT INTO accounts (id, handle) VALUES (1, 'x'), (40, 'alpha'), (41, 'eps') ON CONFLICT DO NOTHING
-
 -- case: on conflict on the primary key
 INSERT INTO tasks (id, title) VALUES (1, 'again'), (60, 'fresh') ON CONFLICT (id) DO UPDATE SET title = excluded.title
 

@@ -15,7 +15,9 @@ before the first case hold for the whole file.
     -- role: oracle_clerk       who connects (default: the owner)
     -- bind: ["1", null]        parameters of every message; implies protocol: extended
     -- setup: SQL               sent first, on both sides, as a simple query
+    -- state: live              after DDL: compare live rows only, deleted ones have other columns now
     -- transaction: none        no BEGIN ... ROLLBACK around the case
+    -- escapes: yes             \\r, \\f, \\v and \\t in the SQL stand for these characters
     -- min-version: 17          server versions that can run it (also max-version)
 
 After a message, a line `-- copy: text` adds a line of COPY FROM STDIN data (JSON string escapes when quoted), and
@@ -28,7 +30,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 KEYS = frozenset(
-    "expect compare against protocol order path role bind setup transaction min-version max-version".split()
+    (
+        "expect compare against protocol order path role bind setup state transaction escapes min-version max-version"
+    ).split()
 )
 CASES_DIRECTORY = Path(__file__).parent.parent / "cases"
 
@@ -140,7 +144,7 @@ def _case(case: Case, body: list[str]) -> Case:
     copied: list[str] = []
     for line in [*body, "-- next"]:
         if line == "-- next":
-            texts = ["\n".join(part).strip("\n") for part in (sent, direct or [])]
+            texts = [_text(part, case) for part in (sent, direct or [])]
             data = "".join(copied).encode() if copied else None
             messages.append(Message(texts[0], data, texts[1] if direct is not None else None))
             sent, direct, copied = [], None, []
@@ -151,6 +155,14 @@ def _case(case: Case, body: list[str]) -> Case:
             copied.append(json.loads(value) if value.startswith('"') else value + "\n")
         else:
             (sent if direct is None else direct).append(line)
-    if not messages[0].sql:
+    if not any(message.sql for message in messages):
         raise CaseError(f"{case.file}: no SQL in the case {case.name!r}")
     return Case(case.file, case.name, case.line, tuple(messages), case.directives, case.setup)
+
+
+def _text(lines: list[str], case: Case) -> str:
+    text = "\n".join(lines).strip("\n")
+    if case.directives.get("escapes") == "yes":
+        for escape, character in ((r"\r", "\r"), (r"\f", "\f"), (r"\v", "\v"), (r"\t", "\t")):
+            text = text.replace(escape, character)
+    return text

@@ -60,6 +60,8 @@ def answer_differences(proxied: Answer, direct: Answer, terms: Terms) -> list[st
         found.append(f"notices {proxied.notices}, not {direct.notices}")
     if proxied.status != direct.status:
         found.append(f"transaction status {proxied.status}, not {direct.status}")
+    if proxied.error and proxied.parameter_types is None:
+        return found  # a Parse that fails describes nothing; PostgreSQL may find the same error later
     found += _types_differ(proxied.parameter_types, direct.parameter_types, terms.naming)
     return found
 
@@ -68,7 +70,9 @@ def status_differences(proxied: Answer, direct: Answer) -> list[str]:
     """Return what differs when only success, failure and SQLSTATE count."""
     states = [[r.error["C"] if r.error else "ok" for r in answer.results] for answer in (proxied, direct)]
     if states[0] != states[1] or proxied.status != direct.status:
-        return [f"{states[0]} {proxied.status}, not {states[1]} {direct.status}: {proxied.error or direct.error}"]
+        return [
+            f"{states[0]} {proxied.status}, not {states[1]} {direct.status}: {proxied.error or direct.error}"
+        ]
     return []
 
 
@@ -125,7 +129,9 @@ def _result_differences(one: Result, other: Result, terms: Terms) -> list[str]:
 
 def _error_differences(one: dict[str, str] | None, other: dict[str, str] | None) -> list[str]:
     if one is None or other is None:
-        return [f"{'error ' + str(one) if one else 'no error'}, not {'error ' + str(other) if other else 'success'}"]
+        return [
+            f"{'error ' + str(one) if one else 'no error'}, not {'error ' + str(other) if other else 'success'}"
+        ]
     # The position is part of it: it must point into the client's own text.
     return [
         f"error field {key}: {one.get(key)!r}, not {other.get(key)!r}"

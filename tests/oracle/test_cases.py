@@ -10,7 +10,9 @@ from tests.servers import Server
 
 CASES = load_cases()
 RUNS = [
-    pytest.param(case, protocol, id=f"{case.id} ({protocol})") for case in CASES for protocol in case.protocols
+    pytest.param(case, protocol, id=f"{case.id} ({protocol})")
+    for case in CASES
+    for protocol in case.protocols
 ]
 
 
