@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-pytest_plugins = ["tests.fix_servers", "tests.fix_proxy"]
+pytest_plugins = ["tests.fix_servers", "tests.fix_proxy", "tests.fix_shop"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
