@@ -19,6 +19,7 @@ from pgsoftproxy.rewrite.rules.guard_update import guard_update
 from pgsoftproxy.rewrite.rules.guard_upsert import guard_upsert
 from pgsoftproxy.rewrite.rules.hide_deleted_rows import hide_deleted_rows
 from pgsoftproxy.rewrite.rules.soften_delete import soften_delete
+from pgsoftproxy.rewrite.rules.soften_merge import soften_merge
 from pgsoftproxy.rewrite.scope import Findings, Reference, Use
 from pgsoftproxy.rewrite.tokens import Tokens, Uncertain
 from pgsoftproxy.rewrite.tree import Node, tagged, unwrapped
@@ -116,7 +117,7 @@ def _apply_rule(query: Query, work: Work, reference: Reference, protection: Prot
             if not query.surroundings.hard and _counts_rows_of(query, reference):
                 work.deletes = protection.label
         case Use.MERGE:
-            raise _not_covered("MERGE into", protection.label)
+            soften_merge(work, reference, protection)
         case Use.NAMED:
             tag, statement = tagged(query.statement)
             if tag == "CopyStmt" and reference.node is statement.get("relation"):

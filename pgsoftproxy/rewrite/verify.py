@@ -88,12 +88,14 @@ class _Prover:
     def _query(self, tag: str, query: Node, outer: frozenset[str]) -> None:
         ctes = self._ctes(query["withClause"], outer) if "withClause" in query else outer
         conditions = _conjuncts(query.get("whereClause"))
-        sources = query.get("fromClause", []) if tag != "DeleteStmt" else query.get("usingClause", [])
+        sources = [*query.get("fromClause", []), *query.get("usingClause", [])]
+        if tag == "MergeStmt":
+            sources = [query["sourceRelation"]]
         for place, item in enumerate(sources):
             self._source(item, ctes, [*conditions, *_lateral_conditions(sources[place + 1 :])])
         if tag in {"UpdateStmt", "DeleteStmt", "InsertStmt", "MergeStmt"}:
             self._target(tag, query, conditions)
-        done = {"withClause", "fromClause", "usingClause", "lockingClause", "relation"}
+        done = {"withClause", "fromClause", "usingClause", "sourceRelation", "lockingClause", "relation"}
         rest = {key: value for key, value in query.items() if key not in done}
         self.todo.append(_Visit(rest, ctes))
 
@@ -153,17 +155,34 @@ class _Prover:
         if tag == "InsertStmt":
             _prove_conflict(query.get("onConflictClause", {}), column)
             return
-        if tag == "MergeStmt" or (tag == "DeleteStmt" and not self.surroundings.hard):
-            raise _unproven(f'a physical {tag.removesuffix("Stmt").upper()} on "{protection.label}"')
+        if tag == "DeleteStmt" and not self.surroundings.hard:
+            raise _unproven(f'a physical DELETE on "{protection.label}"')
+        if tag == "MergeStmt":
+            self._merge(query, column)
+            return
         if "CurrentOfExpr" in query.get("whereClause", {}):
             return
-        mode = self.surroundings.visibility(protection)
         free = self.surroundings.may_restore if tag == "UpdateStmt" else self.surroundings.hard
+        self._change(conditions, column, free=free)
+
+    def _merge(self, merge: Node, column: _Column) -> None:
+        free = self.surroundings.may_restore
+        self._change(_conjuncts(merge.get("joinCondition")), column, free=free)
+        for item in merge["mergeWhenClauses"]:
+            clause = item["MergeWhenClause"]
+            if clause["commandType"] == "CMD_DELETE" and not self.surroundings.hard:
+                raise _unproven(f'a physical DELETE on "{column.protection.label}"')
+            if clause["matchKind"] == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE":
+                self._change(_conjuncts(clause.get("condition")), column, free=free)
+
+    def _change(self, conditions: list[Node], column: _Column, *, free: bool) -> None:
+        """Deny a change of rows that these conditions do not restrict to live ones, or to seen ones if `free`."""
+        mode = self.surroundings.visibility(column.protection)
         if free and mode is VisibilityMode.ALL:
             return
         allowed = {VisibilityMode.LIVE} | ({mode} if free else set())
         if not any(_shows_only(one, condition, column) for one in allowed for condition in conditions):
-            raise _unproven(f'a change of "{protection.label}" has no guard')
+            raise _unproven(f'a change of "{column.protection.label}" has no guard')
 
 
 def _column(node: Node, protection: Protection) -> _Column:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.policy import ColumnKind, Protection
 from pgsoftproxy.rewrite.edits import CLAUSE
-from pgsoftproxy.rewrite.predicates import quote_identifier
+from pgsoftproxy.rewrite.predicates import is_live, quote_identifier
 from pgsoftproxy.rewrite.scope import SYSTEM_COLUMNS, Reference
 from pgsoftproxy.rewrite.tokens import AFTER_WHERE, COMMA
-from pgsoftproxy.rewrite.tree import Node, strings
+from pgsoftproxy.rewrite.tree import Node, strings, walk
 from pgsoftproxy.rewrite.work import Work
 
 OLD_AND_NEW = 180000
@@ -29,6 +29,7 @@ class _Answer:
     protection: Protection
     old: str | None
     new: str | None
+    merging: bool = False
 
     @property
     def name(self) -> str:
@@ -65,6 +66,29 @@ def answer_as_it_was(work: Work, reference: Reference, protection: Protection) -
         _answer_item(answer, item["ResTarget"])
 
 
+def answer_merge(work: Work, reference: Reference, protection: Protection) -> None:
+    """Edit the RETURNING list of a MERGE some of whose actions are softened DELETEs.
+
+    Only they stamp a row, so a stamp in the new row tells what the action was.
+    """
+    clause = reference.owner.get("returningClause")
+    if clause is None:
+        return
+    if clause.get("options") or {"old", "new"} & _qualifiers(clause):
+        raise StatementRefused(
+            f'OLD and NEW in RETURNING of a MERGE that deletes from protected table "{protection.label}"',
+            hint="Name the columns by the table's own name or alias.",
+        )
+    answer = _Answer(work, reference, protection, None, None, merging=True)
+    for item in clause["exprs"]:
+        _answer_item(answer, item["ResTarget"])
+
+
+def _qualifiers(clause: Node) -> set[str]:
+    columns = (node["ColumnRef"] for node in walk(clause) if "ColumnRef" in node)
+    return {strings(column["fields"])[0] for column in columns}
+
+
 def protection_knows_old(work: Work) -> bool:
     """Tell whether the server can name the old row in RETURNING."""
     return work.surroundings.policy.catalog.server_version >= OLD_AND_NEW
@@ -85,6 +109,9 @@ def _answer_item(answer: _Answer, item: Node) -> None:
                     if text is not None:
                         _replace(answer.work, child, text)
                         changed = True
+                elif key == "MergeSupportFunc":
+                    _replace_action(answer, child)
+                    changed = True
                 elif isinstance(child, dict | list):
                     parent = key if key[:1].isupper() else visit.parent
                     stack.append(_Visit(child, parent, visit.in_query or key == "SelectStmt"))
@@ -94,6 +121,20 @@ def _answer_item(answer: _Answer, item: Node) -> None:
             tokens = answer.work.tokens
             end = tokens.find(tokens.at(int(item.get("location", 0))), AFTER_WHERE | {COMMA})
             answer.work.edits.insert(tokens.ends[end - 1], f" AS {quote_identifier(name)}", CLAUSE)
+
+
+def _replace_action(answer: _Answer, call: Node) -> None:
+    tokens = answer.work.tokens
+    first = tokens.at(int(call.get("location", 0)))
+    last = tokens.closing(first + 1)
+    text = f"(CASE WHEN {_stamped_row(answer)} THEN 'DELETE' ELSE merge_action() END)"
+    answer.work.edits.replace(tokens.starts[first], tokens.ends[last], text)
+
+
+def _stamped_row(answer: _Answer) -> str:
+    """Return the predicate that a row of a MERGE's result was softly deleted by it."""
+    column = f"{answer.work.qualifier(answer.reference)}.{quote_identifier(answer.protection.column)}"
+    return f"merge_action() = 'UPDATE' AND NOT ({is_live(column, answer.protection)})"
 
 
 def _replace(work: Work, column: Node, text: str) -> None:
@@ -148,6 +189,17 @@ def _was(answer: _Answer, name: str) -> str:
     protection = answer.protection
     column = protection.relation.column(name)
     assert column is not None
+    if answer.merging:
+        was = _unstamped(answer, name)
+        value = f"{answer.work.qualifier(answer.reference)}.{quote_identifier(name)}"
+        return f"CASE WHEN {_stamped_row(answer)} THEN {was} ELSE {value} END"
+    return _unstamped(answer, name)
+
+
+def _unstamped(answer: _Answer, name: str) -> str:
+    protection = answer.protection
+    column = protection.relation.column(name)
+    assert column is not None
     if name == protection.column and protection.kind is ColumnKind.BOOLEAN:
         if protection.nullable:
             raise StatementRefused(
@@ -191,8 +243,11 @@ def _row(answer: _Answer, visit: _Visit) -> str | None:
 
 
 def _everything(answer: _Answer) -> str:
+    owner = answer.reference.owner
+    if answer.merging:  # the source's columns come first
+        return ", ".join([*(f"{name}.*" for name in _sources(answer.work, owner["sourceRelation"])), _columns(answer)])
     parts = [_columns(answer)]
-    for item in answer.reference.owner.get("usingClause", []):
+    for item in owner.get("usingClause", []):
         parts.extend(f"{name}.*" for name in _sources(answer.work, item))
     return ", ".join(parts)
 
@@ -247,10 +302,11 @@ def _refuse_if_stamped(answer: _Answer, name: str) -> None:
 
 
 def _refuse_if_ambiguous(answer: _Answer, name: str) -> None:
-    if "usingClause" in answer.reference.owner and (answer.old is not None or name in answer.stamped):
+    others = answer.merging or "usingClause" in answer.reference.owner
+    if others and (answer.old is not None or name in answer.stamped):
         # Another source may have the column too, where PostgreSQL says 42702; do not choose for it.
         raise StatementRefused(
-            f'unqualified column "{name}" in RETURNING of a DELETE ... USING on "{answer.protection.label}"',
+            f'unqualified column "{name}" in RETURNING beside another source, DELETE on "{answer.protection.label}"',
             hint="Qualify the column with its table or alias.",
         )
 
@@ -277,6 +333,8 @@ def _figure_name(node: Node) -> str | None:
             return None if name == "*" else name
         case "TypeCast" | "CollateClause":
             return _figure_name(fields["arg"]) if "arg" in fields else None
+        case "MergeSupportFunc":
+            return "merge_action"
         case "CaseExpr":
             return _figure_name(fields["defresult"]) if "defresult" in fields else None
         case _:
