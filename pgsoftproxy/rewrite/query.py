@@ -9,21 +9,27 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from pgsoftproxy.errors import StatementRefused
-from pgsoftproxy.model.catalog import Relation
+from pgsoftproxy.model.catalog import VIEWS, Relation
+from pgsoftproxy.model.context import SearchPath
+from pgsoftproxy.model.effects import SetsVariable, Variable
 from pgsoftproxy.model.policy import Mode, Protection
-from pgsoftproxy.rewrite.edits import EditList
+from pgsoftproxy.rewrite.edits import EditList, apply_edits
 from pgsoftproxy.rewrite.plan import Kind, Outcome, Retag, StatementPlan
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules.copy_out import copy_out, refuse_copy_to_server
+from pgsoftproxy.rewrite.rules.expand_view import expand_view
 from pgsoftproxy.rewrite.rules.guard_update import guard_update
 from pgsoftproxy.rewrite.rules.guard_upsert import guard_upsert
 from pgsoftproxy.rewrite.rules.hide_deleted_rows import hide_deleted_rows
 from pgsoftproxy.rewrite.rules.soften_delete import soften_delete
 from pgsoftproxy.rewrite.rules.soften_merge import soften_merge
-from pgsoftproxy.rewrite.scope import Findings, Reference, Use
+from pgsoftproxy.rewrite.scope import Findings, Reference, Use, find
 from pgsoftproxy.rewrite.tokens import Tokens, Uncertain
-from pgsoftproxy.rewrite.tree import Node, tagged, unwrapped
+from pgsoftproxy.rewrite.tree import Node, parse, tagged, unwrapped
 from pgsoftproxy.rewrite.work import Work
+
+DEEPEST_VIEW = 32
+"""Views in views beyond this are refused; PostgreSQL itself has no limit but its stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +50,12 @@ class Result:
     edits: EditList = field(default_factory=EditList)
 
 
-def rewrite_query(query: Query, tokens: Callable[[], Tokens] | None) -> Result:
+def rewrite_query(query: Query, tokens: Callable[[], Tokens] | None, depth: int = 0) -> Result:
     """Rewrite a statement's reads and writes of protected tables.
 
     `tokens` None: a kind of statement in which nothing can be rewritten, so any read or write of a protected
-    table is refused. Raises StatementRefused, or Uncertain where no form of rewriting is sure.
+    table is refused. `depth` counts the views around this query. Raises StatementRefused, or Uncertain where
+    no form of rewriting is sure.
     """
     if tokens is None:
         for reference in query.findings.references:
@@ -57,7 +64,7 @@ def rewrite_query(query: Query, tokens: Callable[[], Tokens] | None) -> Result:
     if not query.findings.references:
         return Result(StatementPlan(Kind.UTILITY))
     for joins_only in (False, True):
-        work = Work(tokens(), query.surroundings, query.findings, EditList(), joins_only)
+        work = Work(tokens(), query.surroundings, query.findings, EditList(), joins_only, depth)
         try:
             _apply(query, work)
             work.finish()
@@ -92,13 +99,50 @@ def _apply(query: Query, work: Work) -> None:
             continue
         protection = query.surroundings.protection(relation)
         if protection is None:
-            _judge_unprotected(query, reference, relation)
+            if _is_read_of_view(query, reference, relation):
+                _judge_copy(query, relation.label)
+                if _is_materialized(query):
+                    raise _not_covered("CREATE MATERIALIZED VIEW over", relation.label)
+                expand_view(work, reference, relation, lambda definition: _rewritten(query, work, definition))
+            else:
+                _judge_unprotected(query, reference, relation)
             continue
         work.columns.add(protection.column)
         if protection.mode is Mode.OBSERVE:
             work.observed.append(protection.label)
         else:
             _apply_rule(query, work, reference, protection)
+
+
+def _is_read_of_view(query: Query, reference: Reference, relation: Relation) -> bool:
+    return (
+        reference.use is Use.READ
+        and relation.kind in VIEWS
+        and relation.oid in query.surroundings.policy.exposing
+    )
+
+
+def _rewritten(query: Query, work: Work, definition: str) -> str:
+    """Return a view's definition with the reads in it guarded; its names are all qualified."""
+    if work.depth >= DEEPEST_VIEW:
+        raise StatementRefused("views over protected tables are nested too deep", sqlstate="54001")
+    context = query.surroundings.context.after(SetsVariable(Variable.SEARCH_PATH, SearchPath(()), local=True))
+    surroundings = Surroundings(query.surroundings.policy, context)
+    (statement,) = _parsed(definition)
+    inner = Query(
+        definition, statement["stmt"], find(statement["stmt"], surroundings.policy.names), surroundings
+    )
+    result = rewrite_query(inner, lambda: Tokens(definition), work.depth + 1)
+    work.guarded.extend(label for label in result.plan.guarded if label not in work.guarded)
+    work.bypass = result.plan.bypass or work.bypass
+    return apply_edits(definition, result.edits.edits(definition))
+
+
+def _parsed(definition: str) -> list[Node]:
+    try:
+        return parse(definition)
+    except StatementRefused as error:
+        raise StatementRefused(f"the definition of a view cannot be read: {error.message}") from None
 
 
 def _apply_rule(query: Query, work: Work, reference: Reference, protection: Protection) -> None:

@@ -4,6 +4,9 @@
 Fields with their default value are absent from the JSON, so a missing `location` is 0 and a missing flag false.
 """
 
+import json
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +16,10 @@ from pglast.parser import ParseError, parse_sql_json
 from pgsoftproxy.errors import StatementRefused
 
 Node = dict[str, Any]
+
+DEEP_STACK = 512 * 1024 * 1024
+"""Bytes of address space, not of memory: pages come into being as they are used."""
+DEEP_LEVELS = 1_000_000
 
 QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 
@@ -29,14 +36,33 @@ def parse(sql: str) -> list[Node]:
     except UnicodeEncodeError:  # a lone surrogate: cannot come from a client's bytes, but may from a caller
         raise StatementRefused("invalid character in statement", sqlstate="22021") from None
     try:
-        statements: list[Node] = orjson.loads(text).get("stmts", [])
-    except orjson.JSONDecodeError:
-        raise StatementRefused(
-            "stack depth limit exceeded",
-            hint="The statement nests deeper than the proxy can check; split it.",
-            sqlstate="54001",
-        ) from None
+        tree = orjson.loads(text)
+    except orjson.JSONDecodeError:  # beyond 1,024 levels
+        tree = _decode_deep(text)
+    statements: list[Node] = tree.get("stmts", [])
     return statements
+
+
+def _decode_deep(text: str) -> Node:
+    """Decode a tree that nests deeper than orjson goes, on a stack that is large enough for all the parser lets through.
+
+    The parser itself stops at the stack that it was built for, some 20,000 levels, so the depth here is bounded.
+    """
+    decoded: list[Node] = []
+    stack, limit = threading.stack_size(DEEP_STACK), sys.getrecursionlimit()
+    sys.setrecursionlimit(DEEP_LEVELS)
+    try:
+        thread = threading.Thread(target=lambda: decoded.append(json.loads(text)))
+        thread.start()
+        thread.join()
+    finally:
+        sys.setrecursionlimit(limit)
+        threading.stack_size(stack)
+    if not decoded:
+        raise StatementRefused(
+            "stack depth limit exceeded", hint="The statement nests too deep to be checked.", sqlstate="54001"
+        )
+    return decoded[0]
 
 
 def _syntax_error(error: ParseError) -> StatementRefused:

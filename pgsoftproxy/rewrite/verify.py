@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.catalog import VIEWS
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import ColumnKind, Mode, Protection
 from pgsoftproxy.rewrite.resolve import Surroundings
@@ -93,7 +94,7 @@ class _Prover:
             sources = [query["sourceRelation"]]
         for place, item in enumerate(sources):
             self._source(item, ctes, [*conditions, *_lateral_conditions(sources[place + 1 :])])
-        if tag in {"UpdateStmt", "DeleteStmt", "InsertStmt", "MergeStmt"}:
+        if tag in {"UpdateStmt", "DeleteStmt", "MergeStmt"} or "onConflictClause" in query:
             self._target(tag, query, conditions)
         done = {"withClause", "fromClause", "usingClause", "sourceRelation", "lockingClause", "relation"}
         rest = {key: value for key, value in query.items() if key not in done}
@@ -124,6 +125,8 @@ class _Prover:
         relation = self.surroundings.relation(node)
         if relation is None:
             return None
+        if relation.oid in self.surroundings.policy.exposing and (relation.kind in VIEWS or node.get("inh")):
+            raise _unproven(f'"{relation.label}" shows rows of a protected table')
         protection = self.surroundings.protection(relation)
         if protection is not None:
             return protection if protection.mode is Mode.ENFORCE else None

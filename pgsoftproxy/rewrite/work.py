@@ -35,13 +35,17 @@ class _Where:
 
 @dataclass(slots=True)
 class Work:
-    """One attempt at one statement. `joins_only`: no WHERE form for reads, for texts whose ends are unsure."""
+    """One attempt at one statement.
+
+    `joins_only`: no WHERE form for reads, for texts whose ends are unsure. `depth`: how many views the text is in.
+    """
 
     tokens: Tokens
     surroundings: Surroundings
     findings: Findings
     edits: EditList
     joins_only: bool = False
+    depth: int = 0
     guarded: list[str] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)
@@ -49,6 +53,7 @@ class Work:
     deletes: str | None = None
     bypass: VisibilityMode | None = None
     guards: int = 0
+    guard_prefix: str = ""
     _wheres: dict[int, _Where] = field(default_factory=dict)
 
     def extent(self, reference: Reference) -> Extent:
@@ -101,11 +106,12 @@ class Work:
 
     def guard_name(self) -> str:
         """Return a fresh alias that occurs nowhere in the text."""
-        prefix = "_sd"
-        while prefix in self.tokens.sql:
-            prefix += "_"
+        if not self.guard_prefix:
+            self.guard_prefix = "_sd"
+            while self.guard_prefix in self.tokens.sql:
+                self.guard_prefix += "_"
         self.guards += 1
-        return f"{prefix}{self.guards}"
+        return f"{self.guard_prefix}{self.guards}"
 
     def note_guard(self, protection: Protection) -> None:
         """Remember that a table's rows were filtered, or with what visibility they were not."""

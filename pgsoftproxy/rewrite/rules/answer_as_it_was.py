@@ -245,7 +245,9 @@ def _row(answer: _Answer, visit: _Visit) -> str | None:
 def _everything(answer: _Answer) -> str:
     owner = answer.reference.owner
     if answer.merging:  # the source's columns come first
-        return ", ".join([*(f"{name}.*" for name in _sources(answer.work, owner["sourceRelation"])), _columns(answer)])
+        return ", ".join(
+            [*(f"{name}.*" for name in _sources(answer.work, owner["sourceRelation"])), _columns(answer)]
+        )
     parts = [_columns(answer)]
     for item in owner.get("usingClause", []):
         parts.extend(f"{name}.*" for name in _sources(answer.work, item))

@@ -1,0 +1,38 @@
+"""Views over protected tables: read the view's own definition, rewritten, in the view's place."""
+
+from collections.abc import Callable
+
+from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.catalog import Relation, RelationKind
+from pgsoftproxy.rewrite.predicates import quote_identifier
+from pgsoftproxy.rewrite.scope import Reference
+from pgsoftproxy.rewrite.tokens import LPAREN, STAR
+from pgsoftproxy.rewrite.work import Work
+
+
+def expand_view(
+    work: Work, reference: Reference, relation: Relation, rewritten: Callable[[str], str]
+) -> None:
+    """Put the definition of a view in place of its name; `rewritten` guards the definition's own reads.
+
+    The definition comes from the catalog with every name qualified, and with the view's column names. Its tables
+    are then read with the rights of the role itself, not of the view's owner: an error is possible, a leak is not.
+    """
+    if relation.kind is not RelationKind.VIEW or not relation.definition:
+        raise StatementRefused(
+            f'materialized view "{relation.label}" holds rows of protected table "{_source(work, relation)}"',
+            hint="It keeps what was live when it was refreshed; query the tables themselves.",
+        )
+    extent = work.extent(reference)
+    text = f"({rewritten(relation.definition.rstrip().removesuffix(';'))})"
+    if reference.alias is None:
+        text += f" AS {quote_identifier(relation.name)}"
+    tokens = work.tokens
+    last = extent.name_last
+    if tokens.name(last + 1) == STAR or (reference.only and tokens.name(extent.first + 1) == LPAREN):
+        last += 1
+    work.edits.replace(tokens.starts[extent.first], tokens.ends[last], text)
+
+
+def _source(work: Work, relation: Relation) -> str:
+    return work.surroundings.policy.exposing[relation.oid]
