@@ -114,7 +114,7 @@ def parse_cases(file: str, text: str) -> Iterator[Case]:
     defaults, setup, rest = _directives(head.split("\n"))
     if any(line.strip() and not line.startswith("--") for line in rest):
         raise CaseError(f"{file}: SQL before the first case")
-    line = head.count("\n")
+    line = head.count("\n") + 1
     for block in blocks:
         name, *lines = block.split("\n")
         own, own_setup, body = _directives(lines)

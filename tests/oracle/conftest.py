@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.fix_proxy import RunningProxy, config_text
+from tests.fix_servers import GIVEN
+from tests.oracle.cases import Case
 from tests.oracle.client import Address, Client
 from tests.oracle.databases import CONFIG, FULL, Databases
 from tests.oracle.harness import Harness
@@ -31,6 +33,27 @@ def oracle(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     yield harness
     harness.close()
     proxy.stop()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the pairs of case and server version that a case's directives exclude."""
+    left_out = [item for item in items if not _runs(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _runs(item)]
+
+
+def _runs(item: pytest.Item) -> bool:
+    parameters = (
+        item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    )
+    case, version = parameters.get("case"), parameters.get("server")
+    return (
+        not isinstance(case, Case)
+        or not isinstance(version, int)
+        or version == GIVEN
+        or case.runs_on(version)
+    )
 
 
 @pytest.fixture
