@@ -6,7 +6,7 @@ Knows how things look, not what they mean.
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.syntax import Syntax
@@ -32,18 +32,18 @@ class Screen:
 
     def title(self, text: str) -> None:
         """Print the demo's name."""
-        self._console.print(Text(text, style="bold"))
+        self._print(Text(text, style="bold"))
 
     def step(self, number: int, title: str) -> None:
         """Open a numbered step."""
-        self._console.print()
+        self._print()
         line = "─" if self._unicode else "-"
         heading = Text(f"{number}  {title}", style="bold")
-        self._console.print(Rule(heading, align="left", characters=line, style="dim"))
+        self._print(Rule(heading, align="left", characters=line, style="dim"))
 
     def say(self, text: str) -> None:
         """Print a sentence."""
-        self._console.print(Padding(Text(text), MARGIN))
+        self._note(text, "")
 
     def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Print names and values in two columns; values are never cut, so that they can be copied."""
@@ -86,18 +86,28 @@ class Screen:
 
     def failure(self, message: str, detail: str) -> None:
         """Print why the demo failed."""
-        self._console.print()
-        self._console.print(Text(f"The demo failed: {message}", style="bold red"))
+        self._print()
+        self._print(Text(f"The demo failed: {message}", style="bold red"))
         if detail:
-            self._console.print(Padding(Text(detail), MARGIN))
+            self._note(detail, "")
 
     def end(self, text: str) -> None:
         """Print the last line."""
-        self._console.print()
-        self._console.print(Text(text, style="bold green"))
+        self._print()
+        self._print(Text(text, style="bold green"))
+
+    def _print(self, *shown: RenderableType) -> None:
+        if self._console.is_terminal:
+            self._console.print(*shown)
+            return
+        with self._console.capture() as captured:
+            self._console.print(*shown)
+        for line in captured.get().splitlines():  # rich fills lines up with blanks
+            self._console.file.write(line.rstrip() + "\n")
+        self._console.file.flush()
 
     def _note(self, text: str, style: str) -> None:
-        self._console.print(Padding(Text(text, style=style), MARGIN))
+        self._print(Padding(Text(text, style=style), MARGIN))
 
     def _code(self, prompt: str, sql: str, style: str) -> None:
         grid = Table.grid(padding=0)
@@ -105,22 +115,25 @@ class Screen:
         grid.add_column()
         code = self._lexer.highlight(sql)
         code.rstrip()
+        code.no_wrap, code.overflow = False, "fold"
         grid.add_row(Text(prompt, style=style), code)
-        self._console.print(Padding(grid, MARGIN))
+        self._print(Padding(grid, MARGIN))
 
     def _table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         table = Table(box=box.SIMPLE_HEAD if self._unicode else box.ASCII2, pad_edge=False, show_edge=False)
         for index, name in enumerate(columns):
-            numeric = all(isinstance(row[index], int | float) for row in rows)
+            numeric = all(type(row[index]) in {int, float} for row in rows)
             table.add_column(Text(name), justify="right" if numeric and rows else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(_shown(value)) for value in row))
-        self._console.print(Padding(table, MARGIN))
+        self._print(Padding(table, MARGIN))
 
 
 def _shown(value: object) -> str:
     if value is None:
         return "NULL"
+    if isinstance(value, bool):
+        return "t" if value else "f"
     if isinstance(value, float):
         return f"{value:,.0f}"
     return str(value)

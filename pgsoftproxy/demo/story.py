@@ -19,10 +19,13 @@ SELECT o.id, o.status, c.name
 FROM orders o JOIN customers c ON c.id = o.customer_id
 WHERE o.customer_id = 42 ORDER BY o.id"""
 ORDERS_LEFT = ORDERS.replace("JOIN", "LEFT JOIN")
-RAW = "SELECT id, name, deleted_at::timestamptz(0), deleted_by FROM customers WHERE id = 42"
-DELETE_PRODUCT = "DELETE FROM products WHERE sku = %s RETURNING id, sku, deleted_at"
+RAW = """\
+SELECT id, name, deleted_at::timestamptz(0), deleted_by
+FROM customers WHERE id = 42"""
+DELETE_PRODUCT = "DELETE FROM products WHERE sku = %s\nRETURNING id, sku, deleted_at"
 UPSERT = """\
-INSERT INTO products (sku, title, price) VALUES ('SKU-0007', 'New clock', 19.90)
+INSERT INTO products (sku, title, price)
+VALUES ('SKU-0007', 'New clock', 19.90)
 ON CONFLICT (sku) DO UPDATE SET price = excluded.price
 RETURNING id > 200 AS new_row, title, price"""
 PRICE = "SELECT price::text FROM products WHERE sku = 'SKU-0007'"
@@ -33,7 +36,7 @@ BY_SUPPORT = {"visibility": "all", "role": "support"}
 METRICS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("customers deleted softly", "pgsoftproxy_soft_deleted_rows_total", {"table": "public.customers"}),
     ("products deleted softly", "pgsoftproxy_soft_deleted_rows_total", {"table": "public.products"}),
-    ("reads of customers guarded", "pgsoftproxy_guarded_reads_total", {"table": "public.customers"}),
+    ("statements on customers guarded", "pgsoftproxy_guarded_reads_total", {"table": "public.customers"}),
     ("statements rewritten", "pgsoftproxy_statements_total", {"outcome": "rewritten"}),
     ("statements refused", "pgsoftproxy_statements_total", {"outcome": "refused"}),
     ("uses of visibility `all` by support", "pgsoftproxy_visibility_uses_total", BY_SUPPORT),
@@ -186,7 +189,7 @@ class Story:
 
 def _shown(sql: str, parameters: tuple[object, ...]) -> str:
     for number, parameter in enumerate(parameters, 1):
-        sql = sql.replace("%s", f"${number}", 1) + f"   -- ${number} = '{parameter}'"
+        sql = sql.replace("%s", f"${number}", 1) + f"\n-- ${number} is '{parameter}'"
     return sql
 
 
