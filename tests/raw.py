@@ -28,7 +28,7 @@ class RawClient:
         except OSError:
             self.sock.close()
             raise
-        self._buffer = b""
+        self._buffer = bytearray()
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +88,8 @@ class RawClient:
             if not data:
                 break
             self._buffer += data
-        taken, self._buffer = self._buffer[:count], self._buffer[count:]
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
         return taken
 
 

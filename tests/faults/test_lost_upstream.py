@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 import urllib.error
 from collections.abc import Callable, Iterator
 
@@ -14,6 +13,7 @@ from tests.fix_proxy import RunningProxy
 from tests.fix_servers import VERSIONS
 from tests.raw import RawClient, query, startup
 from tests.servers import LocalServer, execute, find_programs
+from tests.waiting import wait_until
 
 StartProxy = Callable[..., RunningProxy]
 
@@ -39,14 +39,6 @@ def own_server(
     server = new_server(request.param)
     execute(server.dsn(), SHOP)
     yield server
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Ask again and again until something is true."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
 
 
 class Load:

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import pytest
 from tests.fix_proxy import RunningProxy, config_text
 from tests.fix_servers import Database
 from tests.raw import RawClient, cancel_request, query, startup
+from tests.waiting import wait_until
 
 StartProxy = Callable[..., RunningProxy]
 
@@ -65,14 +65,6 @@ def wait_for_room(proxy: RunningProxy) -> psycopg.Connection[tuple[object, ...]]
     """Connect as soon as a session that was closed here has left there too."""
     wait_until(lambda: proxy.metric("pgsoftproxy_connections_open") < 2)
     return connect(proxy)
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Ask again and again until something is true."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
 
 
 def test_query_can_be_cancelled_when_the_limit_is_reached(shop: Database, start_proxy: StartProxy) -> None:
