@@ -66,8 +66,8 @@ class Planner:
         started = self._clock()
         try:
             sql = text.decode(encoding)
-        except UnicodeDecodeError:
-            return _invalid_bytes(encoding)
+        except UnicodeDecodeError as error:
+            return _invalid_bytes(text[error.start :])
         plan = self._rewrite(sql, policy, context)
         self._observe_seconds(self._clock() - started)
         if plan.cacheable:
@@ -96,7 +96,11 @@ def _weight(key: Key, plan: Plan) -> int:
     return weight
 
 
-def _invalid_bytes(encoding: str) -> Plan:
-    refusal = Refusal("22021", f"invalid byte sequence for encoding {encoding!r} in a statement")
+def _invalid_bytes(rest: bytes) -> Plan:
+    """Refuse a text in the server's words: it quotes as many bytes as the first of them asks for."""
+    lead = rest[0]
+    asked = 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2 if lead >= 0xC0 else 1
+    quoted = " ".join(f"0x{byte:02x}" for byte in rest[:asked])
+    refusal = Refusal("22021", f'invalid byte sequence for encoding "UTF8": {quoted}')
     statement = StatementPlan(Kind.INVALID, Outcome.REFUSED, refusal=refusal)
     return Refused((statement,), refusal, cacheable=False)

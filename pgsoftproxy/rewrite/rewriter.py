@@ -178,10 +178,11 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
     rewrite_query(Query(text.sql, raw["stmt"], findings, surroundings), None)
     if tag in {"DoStmt", "CreateFunctionStmt"}:
         refuse_opaque_bodies(statement, policy.names)
-    judge_utility(tag, statement, surroundings)
+    observed = judge_utility(tag, statement, surroundings)
     if tag in CHANGING:
         effects.append(ChangesCatalog())
-    return _Outcome(StatementPlan(kind, effects=tuple(effects)), EditList())
+    outcome = Outcome.OBSERVED if observed else Outcome.FORWARDED
+    return _Outcome(StatementPlan(kind, outcome, tuple(effects), observed=observed), EditList())
 
 
 def _sent(text: _Text, raw: Node, edits: EditList) -> str:

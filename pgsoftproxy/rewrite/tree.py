@@ -32,7 +32,7 @@ def parse(sql: str) -> list[Node]:
     try:
         text = parse_sql_json(sql)
     except ParseError as error:
-        raise _syntax_error(error) from None
+        raise _syntax_error(error, sql) from None
     except UnicodeEncodeError:  # a lone surrogate: cannot come from a client's bytes, but may from a caller
         raise StatementRefused("invalid character in statement", sqlstate="22021") from None
     try:
@@ -44,7 +44,7 @@ def parse(sql: str) -> list[Node]:
 
 
 def _decode_deep(text: str) -> Node:
-    """Decode a tree that nests deeper than orjson goes, on a stack that is large enough for all the parser lets through.
+    """Decode a tree that nests deeper than orjson goes, on a stack large enough for all that the parser lets through.
 
     The parser itself stops at the stack that it was built for, some 20,000 levels, so the depth here is bounded.
     """
@@ -65,11 +65,13 @@ def _decode_deep(text: str) -> Node:
     return decoded[0]
 
 
-def _syntax_error(error: ParseError) -> StatementRefused:
+def _syntax_error(error: ParseError, sql: str) -> StatementRefused:
     message = str(error.args[0]) if error.args else "syntax error"
     location = error.args[1] if len(error.args) > 1 else -1
     if "stack depth limit exceeded" in message:
         return StatementRefused(message, sqlstate="54001", hint="The statement nests too deep to be parsed.")
+    if message.endswith("at end of input"):  # reported without a place
+        location = len(sql)
     position = location + 1 if isinstance(location, int) and location >= 0 else None
     return StatementRefused(message, sqlstate="42601", position=position)
 

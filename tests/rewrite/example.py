@@ -34,7 +34,10 @@ USERS = Relation(
 ORDERS = Relation(2, "app", "orders", columns=(ID, Column("user_id", "bigint"), DELETED))
 FLAGS = Relation(3, "app", "flags", columns=(ID, Column("gone", "boolean", not_null=True)))
 OTHER_USERS = Relation(4, "public", "users", columns=(ID,))
-VIEW = Relation(5, "app", "active", RelationKind.VIEW, definition="SELECT ...", reads=(1,))
+DEFINITION = " SELECT users.id AS num FROM app.users;"
+VIEW = Relation(5, "app", "active", RelationKind.VIEW, definition=DEFINITION, reads=(1,))
+UNREAD = Relation(15, "app", "unread", RelationKind.VIEW, definition="", reads=(1,))
+FROZEN = Relation(16, "app", "frozen", RelationKind.MATVIEW, definition=DEFINITION, reads=(1,))
 LOGS = Relation(6, "app", "logs", columns=(ID,))
 TENANTS = Relation(7, "app", "tenants", columns=(ID,))
 WATCHED = Relation(8, "app", "watched", columns=(ID, DELETED))
@@ -74,6 +77,8 @@ RELATIONS = (
     CHILD,
     SOLE,
     NOTES,
+    UNREAD,
+    FROZEN,
 )
 KEYS = (ForeignKey("orders_tenant", 2, 7, ("tenant_id",), ("id",), on_delete=KeyAction.CASCADE),)
 RULES = (

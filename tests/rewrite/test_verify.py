@@ -22,9 +22,9 @@ SINGLE = {
 def is_guard(edit: Edit) -> bool:
     """Tell whether an edit restricts rows, so that leaving it out must be noticed.
 
-    Not so the one that makes a DO NOTHING report a deleted row's key: without it nothing is shown or changed.
+    Not so the ones that make a DO NOTHING report a deleted row's key, or RETURNING tell what a MERGE did.
     """
-    return not edit.text.startswith("UPDATE SET") and any(
+    return not edit.text.startswith(("UPDATE SET", "(CASE")) and any(
         word in edit.text for word in ("IS NULL", "NOT flags.gone", "NOT f.gone")
     )
 

@@ -1,9 +1,10 @@
 """Utility statements: which pass, which change the catalog, which would remove or uncover protected rows."""
 
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from pgsoftproxy.errors import StatementRefused
-from pgsoftproxy.model.catalog import Relation
+from pgsoftproxy.model.catalog import TABLES, Relation
+from pgsoftproxy.model.policy import Mode, Policy, Protection
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.tree import Node, strings
 
@@ -37,31 +38,81 @@ UNCOVERING = {
     "AT_DropInherit": "NO INHERIT",
     "AT_DetachPartition": "DETACH PARTITION",
 }
-_HOLDERS = frozenset({"OBJECT_EXTENSION", "OBJECT_TYPE", "OBJECT_DOMAIN"})
+REPLACING = {
+    "AT_DropColumn": "DROP COLUMN",
+    "AT_AlterColumnType": "ALTER COLUMN TYPE",
+    "AT_SetExpression": "ALTER COLUMN SET EXPRESSION",
+    "AT_AddIdentity": "ALTER COLUMN ADD GENERATED",
+}
+"""What changes the values of a column in every row."""
+HOLDERS = frozenset({"OBJECT_EXTENSION", "OBJECT_TYPE", "OBJECT_DOMAIN"})
 """What may own a table or the type of a deletion column, which CASCADE would drop with it."""
 
 
-def judge_utility(tag: str, statement: Node, surroundings: Surroundings) -> None:
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """The surroundings of one statement, and the tables in observe mode that it would have been refused for."""
+
+    surroundings: Surroundings
+    observed: list[str] = field(default_factory=list)
+
+    @property
+    def policy(self) -> Policy:
+        return self.surroundings.policy
+
+    def protection(self, what: str, protection: Protection) -> None:
+        """Refuse a statement for one protected table, or note it where the table is only observed."""
+        if protection.mode is Mode.ENFORCE:
+            raise _refusal(what, protection.label)
+        self.observed.append(protection.label)
+
+    def relation(self, what: str, relation: Relation | None) -> None:
+        """Refuse a statement for the protected table that a relation is, or is a parent of."""
+        if relation is None:
+            return
+        protection = self.policy.protections.get(relation.oid)
+        if protection is not None:
+            self.protection(what, protection)
+        elif relation.oid in self.policy.broken:
+            raise _refusal(what, relation.label)
+        elif relation.kind in TABLES and relation.oid in self.policy.exposing:
+            raise _refusal(what, self.policy.exposing[relation.oid])
+
+    def every(self, what: str, schema: str | None = None) -> None:
+        """Refuse a statement for every protected table, or for those of one schema."""
+        for protection in self.policy.protections.values():
+            if schema in {None, protection.relation.schema}:
+                self.protection(what, protection)
+
+
+def judge_utility(tag: str, statement: Node, surroundings: Surroundings) -> tuple[str, ...]:
     """Refuse a utility statement that would physically remove protected rows or undo their protection.
 
-    A role that may delete hard, and asked for it, may do all of it.
+    A role that may delete hard, and asked for it, may do all of it. Return the labels of the tables in observe
+    mode for which it would have been refused.
     """
-    if surroundings.hard:
-        return
+    judge = _Judge(surroundings)
+    if not surroundings.hard:
+        _judge(tag, statement, judge)
+    return tuple(judge.observed)
+
+
+def _judge(tag: str, statement: Node, judge: _Judge) -> None:
     match tag:
         case "TruncateStmt":
-            _judge_truncate(statement, surroundings)
+            _judge_truncate(statement, judge)
         case "DropStmt":
-            _judge_drop(statement, surroundings)
+            _judge_drop(statement, judge)
         case "DropOwnedStmt":
-            if surroundings.policy.protections:
-                raise _refusal("DROP OWNED", "this database")
+            judge.every("DROP OWNED")
         case "RenameStmt" | "AlterObjectSchemaStmt":
-            _judge_rename(statement, surroundings)
+            _judge_rename(statement, judge)
         case "AlterTableStmt":
-            _judge_alter(statement, surroundings)
+            _judge_alter(statement, judge)
+        case "RuleStmt":
+            judge.relation("CREATE RULE", judge.surroundings.relation(statement["relation"]))
         case "CreatePublicationStmt" | "AlterPublicationStmt":
-            _judge_publication(statement, surroundings)
+            _judge_publication(statement, judge)
         case _:
             pass
 
@@ -73,131 +124,80 @@ def _refusal(what: str, label: str) -> StatementRefused:
     )
 
 
-def _protected_label(relation: Relation | None, surroundings: Surroundings) -> str | None:
-    """Return the label of the protected table that a relation is, or is a parent of."""
-    if relation is None:
-        return None
-    policy = surroundings.policy
-    if relation.oid in policy.protections or relation.oid in policy.broken:
-        return relation.label
-    return (
-        policy.exposing.get(relation.oid)
-        if relation.oid in policy.exposing and not relation.definition
-        else None
-    )
-
-
-def _judge_truncate(statement: Node, surroundings: Surroundings) -> None:
-    cascade = statement.get("behavior") == "DROP_CASCADE"
+def _judge_truncate(statement: Node, judge: _Judge) -> None:
     for item in statement["relations"]:
-        relation = surroundings.relation(item["RangeVar"])
-        label = _protected_label(relation, surroundings)
-        if label is not None:
-            raise _refusal("TRUNCATE", label)
-        if cascade:
-            _judge_cascade(item["RangeVar"], surroundings)
+        judge.relation("TRUNCATE", judge.surroundings.relation(item["RangeVar"]))
+        if statement.get("behavior") == "DROP_CASCADE":
+            _judge_cascade(item["RangeVar"], judge)
 
 
-def _judge_cascade(node: Node, surroundings: Surroundings) -> None:
+def _judge_cascade(node: Node, judge: _Judge) -> None:
     # TRUNCATE CASCADE follows every foreign key, whatever its action.
-    policy = surroundings.policy
-    todo = [found.oid for found in _anywhere(node["relname"], node.get("schemaname"), surroundings)]
+    catalog = judge.policy.catalog
+    schemas = {None, node.get("schemaname")}
+    named = (r for r in catalog.relations.values() if r.name == node["relname"])
+    todo = [relation.oid for relation in named if schemas == {None} or relation.schema in schemas]
     seen: set[int] = set()
     while todo:
         oid = todo.pop()
         if oid in seen:
             continue
         seen.add(oid)
-        if oid in policy.protections:
-            raise _refusal("TRUNCATE CASCADE", policy.protections[oid].label)
-        todo.extend(key.relation for key in policy.catalog.foreign_keys if key.references == oid)
-        todo.extend(child.oid for child in policy.catalog.descendants(oid))
+        if oid in judge.policy.protections:
+            judge.protection("TRUNCATE CASCADE", judge.policy.protections[oid])
+        todo.extend(key.relation for key in catalog.foreign_keys if key.references == oid)
+        todo.extend(child.oid for child in catalog.descendants(oid))
 
 
-def _anywhere(name: str, schema: str | None, surroundings: Surroundings) -> Iterator[Relation]:
-    """Yield the catalog's relations that a name may mean, whichever schema of the path it is in."""
-    for relation in surroundings.policy.catalog.relations.values():
-        if relation.name == name and schema in {None, relation.schema}:
-            yield relation
-
-
-def _judge_drop(statement: Node, surroundings: Surroundings) -> None:
+def _judge_drop(statement: Node, judge: _Judge) -> None:
     kind = statement["removeType"]
-    policy = surroundings.policy
     for item in statement["objects"]:
         if kind == "OBJECT_SCHEMA":
-            _judge_schema("DROP SCHEMA", item["String"]["sval"], surroundings)
+            judge.every("DROP SCHEMA", item["String"]["sval"])
         elif kind in {"OBJECT_TABLE", "OBJECT_FOREIGN_TABLE"}:
             names = strings(item["List"]["items"])
-            relation = surroundings.named(names[-1], names[-2] if len(names) > 1 else None)
-            label = _protected_label(relation, surroundings)
-            if label is not None:
-                raise _refusal("DROP TABLE", label)
-        elif statement.get("behavior") == "DROP_CASCADE" and kind in {
-            "OBJECT_EXTENSION",
-            "OBJECT_TYPE",
-            "OBJECT_DOMAIN",
-        }:
-            for protection in policy.protections.values():
-                raise _refusal(f"DROP {kind.removeprefix('OBJECT_')} CASCADE", protection.label)
+            schema = names[-2] if len(names) > 1 else None
+            judge.relation("DROP TABLE", judge.surroundings.named(names[-1], schema))
+        elif statement.get("behavior") == "DROP_CASCADE" and kind in HOLDERS:
+            judge.every(f"DROP {kind.removeprefix('OBJECT_')} CASCADE")
 
 
-def _judge_schema(what: str, schema: str, surroundings: Surroundings) -> None:
-    for protection in surroundings.policy.protections.values():
-        if protection.relation.schema == schema:
-            raise _refusal(what, protection.label)
-
-
-def _judge_rename(statement: Node, surroundings: Surroundings) -> None:
-    if statement.get("renameType") == "OBJECT_SCHEMA":
-        _judge_schema("ALTER SCHEMA RENAME", statement["subname"], surroundings)
+def _judge_rename(statement: Node, judge: _Judge) -> None:
+    kind = statement.get("renameType", statement.get("objectType"))
+    if kind == "OBJECT_SCHEMA":
+        judge.every("ALTER SCHEMA RENAME", statement["subname"])
     if "relation" not in statement:
         return
-    relation = surroundings.relation(statement["relation"])
-    label = _protected_label(relation, surroundings)
-    if relation is None or label is None:
-        return
-    kind = statement.get("renameType", statement.get("objectType"))
+    relation = judge.surroundings.relation(statement["relation"])
     if kind == "OBJECT_COLUMN":
-        _judge_column("RENAME COLUMN", statement["subname"], relation, surroundings)
+        _judge_column("RENAME COLUMN", statement["subname"], relation, judge)
     elif kind in {"OBJECT_TABLE", "OBJECT_FOREIGN_TABLE"}:
-        raise _refusal("RENAME" if "renameType" in statement else "SET SCHEMA", label)
+        judge.relation("RENAME" if "renameType" in statement else "SET SCHEMA", relation)
 
 
-def _judge_alter(statement: Node, surroundings: Surroundings) -> None:
-    relation = surroundings.relation(statement["relation"])
-    label = _protected_label(relation, surroundings)
-    if relation is None or label is None:
-        return
+def _judge_alter(statement: Node, judge: _Judge) -> None:
+    relation = judge.surroundings.relation(statement["relation"])
     for item in statement["cmds"]:
         command = item["AlterTableCmd"]
         subtype = command.get("subtype")
         if subtype in UNCOVERING:
-            raise _refusal(UNCOVERING[subtype], label)
-        if subtype == "AT_DropColumn":
-            _judge_column("DROP COLUMN", command["name"], relation, surroundings)
+            judge.relation(UNCOVERING[subtype], relation)
+        elif subtype in REPLACING:
+            _judge_column(REPLACING[subtype], command["name"], relation, judge)
 
 
-def _judge_column(what: str, name: str, relation: Relation, surroundings: Surroundings) -> None:
-    protection = surroundings.policy.protections.get(relation.oid)
+def _judge_column(what: str, name: str, relation: Relation | None, judge: _Judge) -> None:
+    protection = judge.policy.protections.get(relation.oid) if relation is not None else None
     if protection is not None and name in {protection.column, protection.deleted_by, protection.deletion_id}:
-        raise _refusal(f'{what} "{name}"', protection.label)
+        judge.protection(f'{what} "{name}"', protection)
 
 
-def _judge_publication(statement: Node, surroundings: Surroundings) -> None:
-    policy = surroundings.policy
+def _judge_publication(statement: Node, judge: _Judge) -> None:
     if statement.get("for_all_tables"):
-        for protection in policy.protections.values():
-            raise _refusal("A publication FOR ALL TABLES", protection.label)
+        judge.every("A publication FOR ALL TABLES")
     for item in statement.get("pubobjects", []):
         spec = item["PublicationObjSpec"]
         if "pubtable" in spec:
-            label = _protected_label(surroundings.relation(spec["pubtable"]["relation"]), surroundings)
-            if label is not None:
-                raise _refusal("A publication", label)
-        elif "name" in spec:
-            _judge_schema("A publication", spec["name"], surroundings)
-        elif policy.protections:
-            raise _refusal(
-                "A publication of the current schema", next(iter(policy.protections.values())).label
-            )
+            judge.relation("A publication", judge.surroundings.relation(spec["pubtable"]["relation"]))
+        else:  # a schema by name, or the current one, whichever that will be
+            judge.every("A publication", spec.get("name"))
