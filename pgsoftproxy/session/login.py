@@ -50,7 +50,7 @@ class Packets:
 
     def _read(self, message: frontend.StartupPacket) -> Startup:
         major, minor = message.version
-        if major < 3:
+        if major < 3 or message.code in _REQUESTS:
             raise StatementRefused(
                 f"unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{NEWEST_MINOR}"
             )

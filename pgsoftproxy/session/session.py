@@ -226,6 +226,9 @@ class Session:
                     scanner.hold()
                     self.stalled = True
                     break
+        except ClientProtocolError:
+            scanner.hold()
+            raise
         finally:
             run = scanner.flush()
             if run:

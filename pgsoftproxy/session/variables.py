@@ -88,6 +88,7 @@ class Tracker:
 
     def begin(self) -> None:
         """Take the values in effect as those that the session starts with: the first ReadyForQuery has come."""
+        self.ready(idle=True, failed=False)
         self.confirmed = Variables.at_start(self.confirmed.current)
         self.settle()
 

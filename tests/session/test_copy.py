@@ -1,0 +1,211 @@
+"""COPY in both protocols: data passes, and every Sync that is sent on is one that the server answers."""
+
+import pytest
+
+from pgsoftproxy.session.session import Need
+from pgsoftproxy.wire import backend, frontend
+from tests.playbook import (
+    BOUND,
+    COPY_DONE,
+    COPY_IN,
+    COPY_OUT,
+    FLUSH,
+    PARSED,
+    SYNC,
+    Client,
+    Opening,
+    Server,
+    ToClient,
+    Upstream,
+    answer,
+    ask,
+    complete,
+    drain,
+    error,
+    play,
+    ready,
+    rows,
+)
+
+INTO = b"COPY app.logs FROM STDIN"
+DATA = frontend.message(frontend.COPY_DATA, b"1\n")
+COPY_FAIL = frontend.message(frontend.COPY_FAIL, b"no more\0")
+BAD_DATA = error(b"22P02", b"invalid input syntax")
+EXTENDED = frontend.parse(b"", INTO) + frontend.bind(b"", b"") + frontend.execute(b"")
+STARTED = PARSED + BOUND + COPY_IN
+DONE = complete(b"COPY 2")
+
+
+def test_copy_in_by_query_passes() -> None:
+    session = play(
+        Opening(),
+        [
+            Client(frontend.query(INTO)),
+            Upstream(frontend.query(INTO)),
+            Server(COPY_IN),
+            ToClient(COPY_IN),
+            Client(DATA, DATA, COPY_DONE),
+            Upstream(DATA, DATA, COPY_DONE),
+            Server(DONE, ready()),
+            ToClient(DONE, ready()),
+        ],
+    )
+    assert session.idle
+
+
+def test_copy_out_of_a_protected_table_is_a_guarded_query() -> None:
+    session = Opening()()
+    sent = ask(session, frontend.query(b"COPY app.orders TO STDOUT"))
+    assert b"WHERE" in sent and b"deleted_at IS NULL" in sent
+    data = backend.message(backend.COPY_DATA, b"1\n") * 3 + backend.message(backend.COPY_DONE, b"")
+    reply = COPY_OUT + data + complete(b"COPY 3") + ready()
+    assert answer(session, reply) == reply
+
+
+def test_copy_in_by_the_extended_protocol_as_libpq_sends_it() -> None:
+    # The Sync that came with the Execute would be swallowed by the COPY; the one behind CopyDone is answered.
+    session = play(
+        Opening(),
+        [
+            Client(EXTENDED, SYNC),
+            Upstream(EXTENDED, FLUSH),
+            Server(STARTED),
+            ToClient(STARTED),
+            Client(DATA, DATA, COPY_DONE),
+            Upstream(DATA, DATA, COPY_DONE),
+            Client(SYNC),
+            Upstream(FLUSH),
+            Server(DONE),
+            ToClient(DONE),
+            Upstream(SYNC),
+            Server(ready()),
+            ToClient(ready()),
+        ],
+    )
+    assert session.idle
+
+
+def test_copy_in_sent_all_at_once_passes_in_the_same_order() -> None:
+    session = play(
+        Opening(),
+        [
+            Client(EXTENDED, SYNC, DATA, COPY_DONE, SYNC, frontend.query(b"SELECT 1")),
+            Upstream(EXTENDED, FLUSH),
+            Server(STARTED),
+            ToClient(STARTED),
+            Upstream(DATA, COPY_DONE, FLUSH),
+            Server(DONE),
+            ToClient(DONE),
+            Upstream(SYNC, frontend.query(b"SELECT 1")),
+            Server(ready(), rows(), ready()),
+            ToClient(ready(), rows(), ready()),
+        ],
+    )
+    assert session.idle
+
+
+def test_copy_that_fails_before_its_data_is_answered_by_the_first_sync() -> None:
+    missing = error(b"42P01")
+    session = play(
+        Opening(),
+        [
+            Client(EXTENDED, SYNC, DATA, COPY_DONE, SYNC),
+            Upstream(EXTENDED, FLUSH),
+            Server(missing),
+            ToClient(missing),
+            Upstream(SYNC, DATA, COPY_DONE, SYNC),
+            Server(ready(), ready()),
+            ToClient(ready(), ready()),
+        ],
+    )
+    assert session.idle
+
+
+def test_copy_that_fails_on_its_data_is_answered_by_the_sync_behind_it() -> None:
+    session = play(
+        Opening(),
+        [
+            Client(EXTENDED, SYNC),
+            Upstream(EXTENDED, FLUSH),
+            Server(STARTED),
+            ToClient(STARTED),
+            Client(DATA),
+            Upstream(DATA),
+            Server(BAD_DATA),
+            ToClient(BAD_DATA),
+            Client(DATA, COPY_DONE, SYNC),
+            Upstream(DATA, COPY_DONE, SYNC),
+            Server(ready()),
+            ToClient(ready()),
+        ],
+    )
+    assert session.idle
+
+
+def test_copy_that_the_client_gives_up_fails() -> None:
+    gave_up = error(b"57014", b"COPY from stdin failed: no more")
+    session = Opening()()
+    ask(session, frontend.query(INTO))
+    answer(session, COPY_IN)
+    assert ask(session, DATA, COPY_FAIL) == DATA + COPY_FAIL
+    assert answer(session, gave_up, ready()) == gave_up + ready()
+    assert session.idle
+
+
+def test_two_copies_of_one_query_take_their_data_in_turn() -> None:
+    text = frontend.query(b"COPY app.logs FROM STDIN; COPY app.logs FROM STDIN")
+    session = Opening()()
+    assert ask(session, text, DATA, COPY_DONE, DATA, COPY_DONE, SYNC) == text + (DATA + COPY_DONE) * 2 + FLUSH
+    answer(session, COPY_IN, DONE, COPY_IN, DONE)
+    assert drain(session) == (b"", b"")
+    session.from_upstream(ready())
+    assert drain(session) == (ready(), SYNC)
+
+
+def test_sync_in_the_middle_of_a_copy_is_left_out_as_the_server_would() -> None:
+    session = Opening()()
+    ask(session, frontend.query(INTO))
+    answer(session, COPY_IN)
+    assert ask(session, DATA, SYNC, FLUSH, DATA, COPY_DONE) == DATA + FLUSH + DATA + COPY_DONE
+    answer(session, DONE, ready())
+    assert session.idle
+
+
+def test_copy_data_outside_a_copy_is_ignored_by_the_server() -> None:
+    session = Opening()()
+    stray = DATA + COPY_DONE + COPY_FAIL
+    assert ask(session, stray, frontend.query(b"SELECT 1")) == stray + frontend.query(b"SELECT 1")
+    assert answer(session, rows(), ready()) == rows() + ready()
+
+
+@pytest.mark.parametrize("frame", [frontend.query(b"SELECT * FROM app.users"), frontend.parse(b"", b"TABLE app.users")])
+def test_another_statement_in_the_middle_of_a_copy_is_the_servers_to_end(frame: bytes) -> None:
+    session = Opening()()
+    ask(session, frontend.query(INTO))
+    answer(session, COPY_IN)
+    assert ask(session, frame, frontend.query(b"TABLE app.users")) == frontend.message(frame[0], b"")
+    assert ask(session, frontend.query(b"TABLE app.users")) == b""
+    wrong = error(b"08P01", b"unexpected message type during COPY from stdin")
+    lost = error(b"08P01", b"terminating connection because protocol synchronization was lost", b"FATAL")
+    assert answer(session, wrong, lost) == wrong + lost
+    assert session.need is Need.CLOSE
+
+
+def test_statement_sent_along_with_a_copy_waits_for_its_end() -> None:
+    session = Opening()()
+    copy, select = frontend.query(b"COPY app.logs TO STDOUT"), frontend.query(b"SELECT 1")
+    assert ask(session, copy, select) == copy + FLUSH
+    session.from_upstream(COPY_OUT + DONE)
+    assert drain(session)[1] == b""
+    session.from_upstream(ready())
+    assert drain(session) == (ready(), select)
+
+
+def test_copy_data_is_not_held_while_it_streams() -> None:
+    session = Opening()()
+    ask(session, frontend.query(INTO))
+    answer(session, COPY_IN)
+    head = b"d" + (100 << 20).to_bytes(4, "big")
+    assert ask(session, head) == head
+    for _ in range(5):
+        assert len(ask(session, bytes(1 << 16))) == 1 << 16

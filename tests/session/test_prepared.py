@@ -1,0 +1,355 @@
+"""Prepared statements, by protocol and by SQL: what they do follows the moment of their use."""
+
+from pgsoftproxy.session.session import Session
+from pgsoftproxy.wire import frontend
+from tests.playbook import (
+    BOUND,
+    CLOSED,
+    FLUSH,
+    PARAMETERS,
+    PARSED,
+    REFUSAL,
+    ROW_DESCRIPTION,
+    SYNC,
+    Client,
+    Opening,
+    Server,
+    ToClient,
+    Upstream,
+    answer,
+    ask,
+    complete,
+    drain,
+    error,
+    play,
+    ready,
+    refusal,
+    refused,
+    rows,
+)
+
+parse, bind, execute, close, query = (
+    frontend.parse,
+    frontend.bind,
+    frontend.execute,
+    frontend.close,
+    frontend.query,
+)
+SUPPORT = Opening({"user": "support"})
+READ, GUARDED = b"SELECT id FROM app.users", b"SELECT id FROM app.users WHERE app.users.deleted_at IS NULL"
+SHOW_ALL, SHOW_LIVE = b"SET pgsoftproxy.visibility = 'all'", b"SET pgsoftproxy.visibility = 'live'"
+STALE = refusal(
+    "0A000",
+    'prepared statement "s" was prepared under another visibility, search_path or policy',
+    "DEALLOCATE it and PREPARE it again.",
+)
+
+
+def run(session: Session, text: bytes, *replies: bytes) -> bytes:
+    """Run a Query that succeeds; return what was sent for it."""
+    sent = ask(session, query(text))
+    answer(session, *replies, ready())
+    return sent
+
+
+def with_statement(opening: Opening, text: bytes, types: bytes = b"\0\0") -> Session:
+    """Open a session that has prepared `s`."""
+    session = opening()
+    ask(session, parse(b"s", text, types), SYNC)
+    assert answer(session, PARSED, ready()) == PARSED + ready()
+    return session
+
+
+def test_statement_is_prepared_once_and_used_often() -> None:
+    session = with_statement(Opening(), READ)
+    for _ in range(3):
+        use = bind(b"", b"s") + execute(b"") + SYNC
+        assert ask(session, use) == use
+        answer(session, BOUND, complete(b"SELECT 0"), ready())
+
+
+def test_statement_follows_the_visibility_of_its_use() -> None:
+    types = b"\0\1" + (20).to_bytes(4, "big")
+    set_all, set_live = query(SHOW_ALL), query(SHOW_LIVE)
+    use, done = (bind(b"", b"s"), execute(b""), SYNC), (BOUND, complete(b"SELECT 9"), ready())
+    play(
+        SUPPORT,
+        [
+            Client(parse(b"s", READ, types), SYNC),
+            Upstream(parse(b"s", GUARDED, types), SYNC),
+            Server(PARSED, ready()),
+            ToClient(PARSED, ready()),
+            Client(set_all),
+            Upstream(set_all),
+            Server(complete(b"SET"), ready()),
+            ToClient(complete(b"SET"), ready()),
+            Client(*use),
+            Upstream(close(b"S", b"s"), parse(b"s", READ, types), *use),
+            Server(CLOSED, PARSED, *done),
+            ToClient(*done),
+            Client(*use),
+            Upstream(*use),
+            Server(*done),
+            ToClient(*done),
+            Client(set_live),
+            Upstream(set_live),
+            Server(complete(b"SET"), ready()),
+            ToClient(complete(b"SET"), ready()),
+            Client(*use),
+            Upstream(close(b"S", b"s"), parse(b"s", GUARDED, types), *use),
+            Server(CLOSED, PARSED, *done),
+            ToClient(*done),
+        ],
+    )
+
+
+def test_describe_of_a_statement_follows_the_visibility_too() -> None:
+    session = with_statement(SUPPORT, READ)
+    run(session, SHOW_ALL, complete(b"SET"))
+    describe = frontend.describe(b"S", b"s")
+    assert ask(session, describe, SYNC) == close(b"S", b"s") + parse(b"s", READ) + describe + SYNC
+    replies = PARAMETERS + ROW_DESCRIPTION + ready()
+    assert answer(session, CLOSED, PARSED, replies) == replies
+
+
+def test_statement_that_stays_the_same_is_not_prepared_again() -> None:
+    session = with_statement(SUPPORT, b"SELECT 1")
+    run(session, SHOW_ALL, complete(b"SET"))
+    assert ask(session, bind(b"", b"s")) == bind(b"", b"s")
+
+
+def test_statement_follows_a_search_path_that_makes_its_table_protected() -> None:
+    session = with_statement(Opening({"search_path": "public"}), b"SELECT id FROM users")
+    run(session, b"SET search_path = app", complete(b"SET"))
+    sent = ask(session, bind(b"", b"s"))
+    assert sent == (
+        close(b"S", b"s") + parse(b"s", b"SELECT id FROM users WHERE users.deleted_at IS NULL") + bind(b"", b"s")
+    )
+
+
+def test_statement_is_prepared_again_in_the_middle_of_a_pipeline() -> None:
+    set_all = (parse(b"", SHOW_ALL), bind(b"", b""), execute(b""))
+    use = (bind(b"", b"s"), execute(b""))
+    session = with_statement(SUPPORT, READ)
+    again = close(b"S", b"s") + parse(b"s", READ)
+    assert ask(session, *use, *set_all, *use, *use, SYNC) == b"".join((*use, *set_all, again, *use, *use, SYNC))
+    one = BOUND + complete(b"SELECT 1")
+    set_done = PARSED + BOUND + complete(b"SET")
+    assert answer(session, one, set_done, CLOSED, PARSED, one, one, ready()) == one + set_done + one + one + ready()
+
+
+def test_failed_pipeline_leaves_the_statement_as_it_was() -> None:
+    session = with_statement(SUPPORT, READ)
+    set_all = (parse(b"", SHOW_ALL), bind(b"", b""), execute(b""))
+    ask(session, parse(b"", b"SELECT nothing"), *set_all, bind(b"", b"s"), execute(b""), SYNC)
+    answer(session, error(b"42703"), ready())
+    assert ask(session, bind(b"", b"s")) == bind(b"", b"s")
+
+
+def test_statement_that_cannot_be_prepared_again_fails_in_its_place_and_is_tried_again() -> None:
+    session = with_statement(SUPPORT, READ)
+    run(session, SHOW_ALL, complete(b"SET"))
+    use = (bind(b"", b"s"), execute(b""), SYNC)
+    ask(session, *use)
+    missing = error(b"42P01")
+    assert answer(session, CLOSED, missing, ready()) == missing + ready()
+    assert ask(session, *use) == close(b"S", b"s") + parse(b"s", READ) + b"".join(use)
+    assert answer(session, CLOSED, PARSED, BOUND, complete(b"SELECT 1"), ready()) == (
+        BOUND + complete(b"SELECT 1") + ready()
+    )
+    assert ask(session, *use) == b"".join(use)
+
+
+def test_statement_that_is_refused_now_fails_in_its_place_and_survives() -> None:
+    session = with_statement(Opening({"search_path": "public"}), b"SELECT * FROM broken")
+    run(session, b"SET search_path = app", complete(b"SET"))
+    use = (bind(b"", b"s"), execute(b""), SYNC)
+    assert ask(session, *use) == parse(b"_pgsoftproxy_refused", REFUSAL) + b"".join(use)
+    out = answer(session, refused(), ready())
+    assert b"C0A000\0" in out and b"app.broken" in out
+    run(session, b"SET search_path = public", complete(b"SET"))
+    assert ask(session, *use) == b"".join(use)
+
+
+def test_unnamed_statement_is_gone_after_a_query() -> None:
+    session = Opening()()
+    ask(session, parse(b"", READ), SYNC)
+    answer(session, PARSED, ready())
+    run(session, b"SELECT 1", rows())
+    assert ask(session, bind(b"", b""), SYNC) == parse(b"_pgsoftproxy_refused", REFUSAL) + bind(b"", b"") + SYNC
+    assert answer(session, refused(), ready()) == (
+        refusal("26000", "unnamed prepared statement does not exist") + ready()
+    )
+
+
+def test_unnamed_statement_is_gone_after_a_parse_that_failed() -> None:
+    session = Opening()()
+    ask(session, parse(b"", READ), SYNC, parse(b"", b"SELECT nothing"), SYNC)
+    answer(session, PARSED, ready(), error(b"42703"), ready())
+    assert b"_pgsoftproxy_refused" in ask(session, bind(b"", b""), SYNC)
+
+
+def test_statement_that_the_proxy_never_saw_does_not_exist() -> None:
+    session = Opening()()
+    assert ask(session, bind(b"", b"x")) == parse(b"_pgsoftproxy_refused", REFUSAL) + bind(b"", b"x")
+    assert answer(session, refused()) == refusal("26000", 'prepared statement "x" does not exist')
+
+
+def test_closed_statement_is_gone_once_the_server_confirms() -> None:
+    session = with_statement(Opening(), READ)
+    ask(session, close(b"S", b"s"), SYNC)
+    answer(session, CLOSED, ready())
+    assert b"_pgsoftproxy_refused" in ask(session, bind(b"", b"s"))
+
+
+def test_close_that_was_skipped_closes_nothing() -> None:
+    session = with_statement(Opening(), READ)
+    ask(session, parse(b"", b"SELECT nothing"), close(b"S", b"s"), SYNC)
+    answer(session, error(b"42703"), ready())
+    assert ask(session, bind(b"", b"s")) == bind(b"", b"s")
+
+
+def test_second_statement_of_the_same_name_that_fails_leaves_the_first() -> None:
+    session = with_statement(Opening(), READ)
+    ask(session, parse(b"s", b"SELECT 2"), SYNC)
+    answer(session, error(b"42P05"), ready())
+    ask(session, parse(b"s", b"DELETE FROM app.users"), bind(b"", b"s"), SYNC)
+    answer(session, error(b"42P05"), ready())
+    ask(session, bind(b"", b"s"), execute(b""), SYNC)
+    assert answer(session, BOUND, complete(b"UPDATE 3"), ready()) == BOUND + complete(b"UPDATE 3") + ready()
+
+
+def test_names_are_the_same_up_to_63_bytes() -> None:
+    session = Opening()()
+    ask(session, parse(b"n" * 70, READ), SYNC)
+    answer(session, PARSED, ready())
+    assert ask(session, bind(b"", b"n" * 63)) == bind(b"", b"n" * 63)
+
+
+def test_use_waits_for_a_change_of_its_name_in_an_earlier_segment() -> None:
+    session = with_statement(Opening(), READ)
+    first = close(b"S", b"s") + parse(b"s", b"SELECT 2") + SYNC
+    assert ask(session, first, bind(b"", b"s"), SYNC) == first + FLUSH
+    assert session.stalled
+    session.from_upstream(CLOSED + PARSED + ready())
+    assert drain(session) == (CLOSED + PARSED + ready(), bind(b"", b"s") + SYNC)
+
+
+def test_soft_delete_is_tagged_at_every_execute_of_its_portal() -> None:
+    session = with_statement(Opening(), b"DELETE FROM app.orders WHERE id = $1")
+    for count in (b"0", b"1"):
+        ask(session, bind(b"p", b"s"), execute(b"p"), SYNC)
+        out = answer(session, BOUND, complete(b"UPDATE " + count), ready())
+        assert out == BOUND + complete(b"DELETE " + count) + ready()
+
+
+def test_portal_keeps_the_plan_that_it_was_bound_with() -> None:
+    session = with_statement(Opening(), b"DELETE FROM app.orders")
+    ask(session, bind(b"p", b"s"), close(b"S", b"s"), parse(b"s", b"SELECT 1"), execute(b"p"), SYNC)
+    out = answer(session, BOUND, CLOSED, PARSED, complete(b"UPDATE 5"), ready())
+    assert complete(b"DELETE 5") in out
+
+
+# PREPARE, EXECUTE and DEALLOCATE
+
+
+def prepared_by_sql(opening: Opening, body: bytes) -> Session:
+    """Open a session that has run PREPARE s."""
+    session = opening()
+    run(session, b"PREPARE s AS " + body, complete(b"PREPARE"))
+    return session
+
+
+def test_execute_of_a_soft_delete_answers_with_the_tag_of_a_delete() -> None:
+    session = prepared_by_sql(Opening(), b"DELETE FROM app.orders")
+    assert ask(session, query(b"EXECUTE s")) == query(b"EXECUTE s")
+    assert answer(session, complete(b"UPDATE 2"), ready()) == complete(b"DELETE 2") + ready()
+
+
+def test_execute_under_another_visibility_is_refused() -> None:
+    session = prepared_by_sql(SUPPORT, READ)
+    run(session, SHOW_ALL, complete(b"SET"))
+    assert ask(session, query(b"EXECUTE s")) == query(REFUSAL)
+    assert answer(session, refused(), ready()) == STALE + ready()
+    run(session, SHOW_LIVE, complete(b"SET"))
+    assert ask(session, query(b"EXECUTE s")) == query(b"EXECUTE s")
+
+
+def test_execute_inside_explain_and_create_table_is_looked_at_too() -> None:
+    for text in (b"EXPLAIN ANALYZE EXECUTE s", b"CREATE TEMP TABLE t AS EXECUTE s"):
+        session = prepared_by_sql(SUPPORT, READ)
+        run(session, SHOW_ALL, complete(b"SET"))
+        assert ask(session, query(text)) == query(REFUSAL)
+
+
+def test_execute_behind_a_change_in_the_same_batch_is_refused() -> None:
+    session = prepared_by_sql(SUPPORT, READ)
+    assert ask(session, query(SHOW_ALL + b"; EXECUTE s")) == query(REFUSAL)
+
+
+def test_execute_behind_its_prepare_in_the_same_batch_passes() -> None:
+    session = Opening()()
+    assert b"EXECUTE s" in ask(session, query(b"PREPARE s AS " + READ + b"; EXECUTE s"))
+
+
+def test_execute_by_the_protocol_is_looked_at_when_it_is_bound() -> None:
+    session = prepared_by_sql(SUPPORT, READ)
+    ask(session, parse(b"e", b"EXECUTE s"), SYNC)
+    answer(session, PARSED, ready())
+    run(session, SHOW_ALL, complete(b"SET"))
+    assert b"_pgsoftproxy_refused" in ask(session, bind(b"", b"e"), execute(b""), SYNC)
+    assert answer(session, refused(), ready()) == STALE + ready()
+
+
+def test_execute_of_a_statement_of_the_protocol_is_possible_while_it_is_current() -> None:
+    session = with_statement(SUPPORT, b"DELETE FROM app.orders")
+    ask(session, query(b"EXECUTE s"))
+    assert answer(session, complete(b"UPDATE 4"), ready()) == complete(b"DELETE 4") + ready()
+    other = with_statement(SUPPORT, READ)
+    run(other, SHOW_ALL, complete(b"SET"))
+    assert ask(other, query(b"EXECUTE s")) == query(REFUSAL)
+
+
+def test_bind_of_a_statement_of_sql_is_refused_when_it_is_stale() -> None:
+    session = prepared_by_sql(SUPPORT, READ)
+    assert ask(session, bind(b"", b"s"), SYNC) == bind(b"", b"s") + SYNC
+    answer(session, BOUND, ready())
+    run(session, SHOW_ALL, complete(b"SET"))
+    ask(session, bind(b"", b"s"), SYNC)
+    assert answer(session, refused(), ready()) == STALE + ready()
+
+
+def test_execute_of_a_name_that_the_proxy_never_saw_is_refused() -> None:
+    session = Opening()()
+    assert ask(session, query(b"EXECUTE hidden")) == query(REFUSAL)
+    assert answer(session, refused()) == refusal("26000", 'prepared statement "hidden" does not exist')
+
+
+def test_deallocate_and_discard_make_names_free() -> None:
+    for text in (b"DEALLOCATE s", b"DEALLOCATE ALL", b"DISCARD ALL"):
+        session = prepared_by_sql(Opening(), READ)
+        run(session, text, complete(text))
+        assert ask(session, query(b"EXECUTE s")) == query(REFUSAL)
+
+
+def test_deallocate_that_fails_changes_nothing() -> None:
+    session = prepared_by_sql(Opening(), READ)
+    ask(session, query(b"SELECT 1/0; DEALLOCATE s"))
+    answer(session, error(b"22012"), ready())
+    assert ask(session, query(b"EXECUTE s")) == query(b"EXECUTE s")
+
+
+def test_prepare_in_a_batch_counts_even_if_the_batch_fails_later() -> None:
+    session = Opening()()
+    ask(session, query(b"PREPARE s AS DELETE FROM app.orders; SELECT 1/0"))
+    answer(session, complete(b"PREPARE"), error(b"22012"), ready())
+    ask(session, query(b"EXECUTE s"))
+    assert answer(session, complete(b"UPDATE 1"), ready()) == complete(b"DELETE 1") + ready()
+
+
+def test_prepare_by_the_protocol_counts_once_it_is_executed() -> None:
+    session = Opening()()
+    ask(session, parse(b"", b"PREPARE s AS DELETE FROM app.orders"), bind(b"", b""), execute(b""), SYNC)
+    answer(session, PARSED, BOUND, complete(b"PREPARE"), ready())
+    ask(session, query(b"EXECUTE s"))
+    assert answer(session, complete(b"UPDATE 1"), ready()) == complete(b"DELETE 1") + ready()
