@@ -52,7 +52,7 @@ SELECT id, phone FROM users ORDER BY id
 
 -- case: drop another column
 -- state: live
-ALTER TABLE users DROP COLUMN city
+ALTER TABLE users DROP COLUMN age
 -- next
 SELECT * FROM users ORDER BY id
 

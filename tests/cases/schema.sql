@@ -222,6 +222,18 @@ CREATE MATERIALIZED VIEW app.order_totals AS
 CREATE VIEW app.log_messages AS SELECT id, message FROM app.logs;
 CREATE VIEW app.user_name_lengths AS SELECT id, length(name) AS size FROM app.user_names;
 
+CREATE VIEW app.user_orders (user_id, who, order_id, total) AS
+    SELECT u.id, u.name, o.id, o.total FROM app.users u LEFT JOIN app.orders o ON o.user_id = u.id;
+CREATE VIEW app.city_sizes AS
+    WITH users AS (SELECT city FROM app.users WHERE city IS NOT NULL)
+    SELECT city, count(*) AS size, (SELECT count(*) FROM app.orders) AS orders FROM users GROUP BY city
+    UNION ALL SELECT 'all', count(*), NULL FROM app.users;
+CREATE VIEW app."Odd View" WITH (security_barrier) AS
+    SELECT w."Id", w AS "whole row", w."Deleted At" FROM app."Weird Name" w WHERE w."Id" > 0 WITH CHECK OPTION;
+CREATE VIEW app.event_kinds AS SELECT kind FROM app.events;
+CREATE VIEW public.tasks AS SELECT id, title FROM app.tasks WHERE NOT is_deleted;
+CREATE VIEW app.measure_sums AS SELECT date_trunc('year', day)::date AS year, sum(value) AS value FROM app.measures GROUP BY 1;
+
 CREATE FUNCTION app.twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';
 CREATE FUNCTION app.pairs(int) RETURNS TABLE (n int, sq int) LANGUAGE sql IMMUTABLE
     AS 'SELECT i, i * i FROM generate_series(1, $1) AS g(i)';

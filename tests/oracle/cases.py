@@ -8,6 +8,7 @@ before the first case hold for the whole file.
     -- expect: error 42703      agree, and what they agree on is this error
     -- expect: refused 0A000    the proxy answers the last message with this; the twin is not asked
     -- compare: status          only that both succeed or fail alike (EXPLAIN, random values)
+    -- origins: ignored         columns may come from another table than on the twin (views are expanded)
     -- against: full            the other side is the full database, asked directly; canaries may show
     -- protocol: simple         simple | extended | both (the default)
     -- order: yes               rows in order; without it as a multiset, unless ORDER BY is at the top level
@@ -31,7 +32,7 @@ from pathlib import Path
 
 KEYS = frozenset(
     (
-        "expect compare against protocol order path role bind setup state transaction escapes min-version max-version"
+        "expect compare origins against protocol order path role bind setup state transaction escapes min-version max-version"
     ).split()
 )
 CASES_DIRECTORY = Path(__file__).parent.parent / "cases"

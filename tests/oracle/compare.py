@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 
 from pglast.parser import ParseError, parse_sql_json
 
@@ -27,13 +28,21 @@ class Naming:
     direct: Callable[[str, int], str]
 
 
+class Origins(Enum):
+    """What a column's origin may be: the twin's, that or none, anything."""
+
+    EQUAL = "equal"
+    EQUAL_OR_NONE = "equal or none"
+    IGNORED = "ignored"
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How strict to be: `ordered` rows; `origins` of columns, which a column may lack without it."""
+    """How strict to be with the order of rows and with the origins (table and number) of columns."""
 
     naming: Naming
     ordered: bool = False
-    origins: bool = True
+    origins: Origins = Origins.EQUAL
 
 
 def is_ordered(sql: str) -> bool:
@@ -160,7 +169,8 @@ def _column_differences(
         if kept[0] != kept[1]:
             found.append(f"column {left}, not {right}")
         found += _oid_differs("regtype", left.type, right.type, terms.naming)
-        if terms.origins or (left.table, left.number) != (0, 0):
+        lost = terms.origins is Origins.EQUAL_OR_NONE and (left.table, left.number) == (0, 0)
+        if terms.origins is not Origins.IGNORED and not lost:
             found += [] if left.number == right.number else [f"column number {left}, not {right}"]
             found += _oid_differs("regclass", left.table, right.table, terms.naming)
     return found
