@@ -35,6 +35,7 @@ class ClientSide:
         self._held = False
         self._asked = False
         self._broken = False
+        self.left = False  # the client has said goodbye
         self._handlers: dict[int, Callable[[], None]] = {
             frontend.QUERY: self._query,
             frontend.PARSE: self._parse,
@@ -57,7 +58,7 @@ class ClientSide:
             return False
         self._held = False
         try:
-            while state.need is Need.NOTHING:
+            while state.need is Need.NOTHING and not self.left:
                 kind = scanner.next()
                 if not kind:
                     break
@@ -252,7 +253,7 @@ class ClientSide:
             self._malformed()
 
     def _terminate(self) -> None:
-        self._state.need = Need.CLOSE
+        self.left = True
 
     def _copy_end(self) -> None:
         replies = self._state.replies

@@ -89,8 +89,13 @@ class Authentication:
         """Note an Authentication message; the first one ends the negotiation of the protocol."""
         code = backend.authentication_code(body)
         self._waits_for_client = code not in (backend.AUTHENTICATION_OK, backend.SASL_FINAL)
-        if self._hopeless:
-            raise UpstreamProtocolError("the upstream server accepted a startup packet that it should refuse")
         if self._minor > NEWEST_MINOR or self._extensions:
             # Accepted without a word: from here on the protocol is one that nobody here has read.
             raise UpstreamProtocolError("the upstream server speaks a newer protocol than this proxy")
+
+    def end(self, body: bytes) -> None:
+        """Check the first ReadyForQuery."""
+        if self._hopeless:
+            raise UpstreamProtocolError("the upstream server accepted a startup packet that it should refuse")
+        if backend.transaction_status(body) != backend.IDLE:
+            raise UpstreamProtocolError("the upstream server began a session inside a transaction")

@@ -77,7 +77,7 @@ class Session:
 
     def from_client(self, data: bytes) -> None:
         """Take bytes that the client sent."""
-        if self.phase is Phase.CLOSED or self._doom is not None:
+        if self.phase is Phase.CLOSED or self._doom is not None or self._client_side.left:
             return
         if self.phase is Phase.AUTHENTICATING or self.phase is Phase.READY:
             self._from_client.feed(data)
@@ -145,17 +145,17 @@ class Session:
             self._state.set_policy(policy)
 
     def fail(self, error: ProxyError) -> None:
-        """End the session with a FATAL ErrorResponse, unless one has been sent or a frame has been cut off."""
+        """End the session with a FATAL ErrorResponse, unless that would be the second, or inside a cut-off frame."""
         if self.phase is Phase.CLOSED:
             return
-        if not self._from_upstream.inside:
+        if not self._from_upstream.inside and not self._client_side.left:
             self.to_client.append(backend.refusal(error.refusal, b"FATAL", self._state.codec))
             self._state.observer.error(error.sqlstate)
         self._move(Event.END)
 
     def client_closed(self) -> None:
         """Take the client's end of file: what it sent before is still answered, as it would be by the server."""
-        if self.phase is Phase.CLOSED or self._doom is not None:
+        if self.phase is Phase.CLOSED or self._doom is not None or self._client_ended:
             return
         self._client_ended = True
         if not self._end_when_answered():
@@ -183,8 +183,9 @@ class Session:
                     self._read_login()
                 case Phase.READY:
                     self.stalled = not self._client_side.run()
-                    if self._state.need is Need.CLOSE:
-                        self._move(Event.END)
+                    if self._client_side.left:
+                        self._client_ended = True
+                        self._end_when_answered()
                 case Phase.CONNECTING | Phase.CANCELLING | Phase.CLOSED:
                     pass
         except ClientProtocolError as error:
@@ -265,8 +266,7 @@ class Session:
                 raise UpstreamProtocolError(f"the upstream server sent message type {kind} before it was ready")
 
     def _begin(self) -> None:
-        if backend.transaction_status(self._from_upstream.body()) != backend.IDLE:
-            raise UpstreamProtocolError("the upstream server began a session inside a transaction")
+        self._authentication.end(self._from_upstream.body())
         self._move(Event.READY_FOR_QUERY)
         self.ready_once = True
         self.stalled = False

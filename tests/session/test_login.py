@@ -141,10 +141,11 @@ def test_a_version_from_the_future_is_left_for_the_server_to_refuse() -> None:
     assert session.need is Need.CLOSE
 
 
-def test_a_version_from_the_future_that_the_server_accepts_ends_the_session() -> None:
-    packet = startup(version=(4, 0))
+def test_a_packet_that_the_server_should_refuse_and_accepts_ends_the_session() -> None:
     message = fatal("08P01", "the upstream server accepted a startup packet that it should refuse")
-    play(fresh, [Client(packet), CONNECT, Upstream(packet), Server(AUTHENTICATED), ToClient(message)])
+    for packet in (startup(version=(4, 0)), startup({"options": "-c"})):
+        replies = [Server(AUTHENTICATED, ready()), ToClient(AUTHENTICATED, message)]
+        play(fresh, [Client(packet), CONNECT, Upstream(packet), *replies])
 
 
 def test_a_newer_minor_version_with_options_is_negotiated_down() -> None:

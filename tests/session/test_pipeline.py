@@ -509,6 +509,27 @@ def test_terminate_is_forwarded_and_nothing_after_it() -> None:
     assert ask(late, TERMINATE, query(b"SELECT 1")) == TERMINATE
 
 
+def test_what_was_sent_before_a_goodbye_is_still_answered() -> None:
+    session = play(
+        Opening(),
+        [
+            Client(query(b"SELECT 1"), TERMINATE, query(b"SELECT 2")),
+            Upstream(query(b"SELECT 1"), TERMINATE),
+            Server(rows(), ready()),
+            ToClient(rows(), ready()),
+        ],
+    )
+    assert session.need is Need.CLOSE
+
+
+def test_server_that_closes_after_a_goodbye_is_no_error() -> None:
+    session = Opening()()
+    ask(session, query(b"SELECT 1"), TERMINATE)
+    session.fail(UpstreamLost("the server is gone"))
+    assert drain(session)[0] == b""
+    assert session.need is Need.CLOSE
+
+
 def test_client_that_closes_early_still_gets_its_answers() -> None:
     session = Opening()()
     ask(session, query(b"SELECT 1"), frontend.parse(b"", b"SELECT 2"))
