@@ -31,9 +31,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 KEYS = frozenset(
-    (
-        "expect compare origins against protocol order path role bind setup state transaction escapes min-version max-version"
-    ).split()
+    ("expect compare origins against protocol order path role bind setup state transaction escapes").split()
+    + ["min-version", "max-version"]
 )
 CASES_DIRECTORY = Path(__file__).parent.parent / "cases"
 
