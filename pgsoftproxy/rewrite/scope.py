@@ -8,12 +8,12 @@ name inside it is the table; with RECURSIVE all names of the list are visible in
 arm of a set operation, or inside the SELECT of an INSERT, does not reach outside. A DML target is never a CTE.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
-from pgsoftproxy.rewrite.tree import QUERIES, Node, is_branch
+from pgsoftproxy.rewrite.tree import LEAVES, QUERIES, Node
 
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 NO_CTES: frozenset[str] = frozenset()
@@ -85,104 +85,129 @@ class Findings:
         return not SYSTEM_COLUMNS.isdisjoint(self.bare_columns)
 
 
-@dataclass(frozen=True, slots=True)
-class _Visit:
-    node: Any
+class _Scope(NamedTuple):
+    """What the nodes below one point of the tree have in common. `owner` is the query around them."""
+
     ctes: frozenset[str]
-    tag: str = ""
-    owner: Node = field(default_factory=dict)
+    tag: str
+    owner: Node
+
+
+_Handler = Callable[[str, Any, Node, _Scope], None]
 
 
 def find(statement: Node, names: Collection[str]) -> Findings:
     """Walk one statement (`{Tag: fields}`), reporting relations whose bare name is in `names`."""
     walker = _Walker(names)
-    walker.stack.append(_Visit(statement, NO_CTES))
-    while walker.stack:
-        walker.visit(walker.stack.pop())
+    walker.walk(statement)
     return walker.findings
 
 
 class _Walker:
+    """Walk without recursion. What a key means is in `handlers`; below any other key the walk just goes on."""
+
     def __init__(self, names: Collection[str]) -> None:
         self.names = names
         self.findings = Findings()
-        self.stack: list[_Visit] = []
+        self.stack: list[tuple[Any, _Scope]] = []
         self.seen: set[tuple[Use, int]] = set()
+        self.handlers: dict[str, _Handler] = {
+            **dict.fromkeys(QUERIES, self._query),
+            **dict.fromkeys(("larg", "rarg"), self._arm),
+            **dict.fromkeys(("fromClause", "usingClause"), self._from),
+            **dict.fromkeys(("FuncCall", "funccall"), self._call),
+            # FOR UPDATE OF names aliases of the FROM list; WITH was met before its query's other parts.
+            **dict.fromkeys((*LEAVES, "lockingClause", "withClause"), self._pass_over),
+            "relation": self._relation,
+            "RangeVar": self._range_variable,
+            "RangeTableSample": self._sample,
+            "ColumnRef": self._column,
+        }
 
-    def visit(self, visit: _Visit) -> None:
-        node = visit.node
-        if isinstance(node, list):
-            self.stack.extend(_Visit(item, visit.ctes, visit.tag, visit.owner) for item in node)
-            return
-        ctes = visit.ctes
-        if "withClause" in node:
-            ctes = self._with(node["withClause"], visit)
-        for key, value in node.items():
-            if not is_branch(value) or key == "withClause":
+    def walk(self, statement: Node) -> None:
+        """Visit everything below a statement."""
+        stack, handlers = self.stack, self.handlers
+        stack.append((statement, _Scope(NO_CTES, "", {})))
+        while stack:
+            node, scope = stack.pop()
+            if type(node) is list:
+                # Long lists are lists of constants: these never reach the stack.
+                stack.extend((item, scope) for item in node if LEAVES.isdisjoint(item))
                 continue
-            if key == "relation" and node is visit.owner and visit.tag in TARGETS:
-                continue  # the target, reported when its statement was met
-            if key in QUERIES:
-                self._query(key, value, ctes)
-            elif key in {"larg", "rarg"} and "op" in node:  # an arm of a set operation, untagged
-                self._query("SelectStmt", value, ctes)
-            elif key in {"fromClause", "usingClause"}:
-                self._from(value, _Visit(value, ctes, visit.tag, node))
-            elif key == "lockingClause":
-                continue  # FOR UPDATE OF names aliases of the FROM list, it reads nothing
-            else:
-                self._other(key, value, _Visit(value, ctes, visit.tag, visit.owner))
+            if "withClause" in node:
+                scope = self._with(node["withClause"], scope)
+            for key, value in node.items():
+                kind = type(value)
+                if kind is not dict and kind is not list:
+                    continue
+                handler = handlers.get(key)
+                if handler is not None:
+                    handler(key, value, node, scope)
+                elif kind is dict and "relname" in value:
+                    self._report(Reference(Use.NAMED, value, scope.tag, scope.owner), NO_CTES)
+                else:
+                    stack.append((value, scope))
 
-    def _with(self, clause: Node, visit: _Visit) -> frozenset[str]:
+    def _with(self, clause: Node, scope: _Scope) -> _Scope:
         ctes = [item["CommonTableExpr"] for item in clause["ctes"]]
-        names = frozenset(cte["ctename"] for cte in ctes)
-        everything = visit.ctes | names
-        scope = everything if clause.get("recursive") else visit.ctes
+        everything = scope.ctes.union(cte["ctename"] for cte in ctes)
+        visible = everything if clause.get("recursive") else scope.ctes
         for cte in ctes:
-            self.stack.append(_Visit(cte, scope, visit.tag, visit.owner))
-            scope |= {cte["ctename"]}
-        return everything
+            self.stack.append((cte, scope._replace(ctes=visible)))
+            visible |= {cte["ctename"]}
+        return scope._replace(ctes=everything)
 
-    def _query(self, tag: str, node: Node, ctes: frozenset[str]) -> None:
-        use = TARGETS.get(tag)
+    def _pass_over(self, key: str, value: Any, node: Node, scope: _Scope) -> None:
+        pass
+
+    def _query(self, key: str, value: Node, node: Node, scope: _Scope) -> None:
+        use = TARGETS.get(key)
         if use is not None:
-            self._report(Reference(use, node["relation"], tag, node), NO_CTES)
-        self.stack.append(_Visit(node, ctes, tag, node))
+            self._report(Reference(use, value["relation"], key, value), NO_CTES)
+        self.stack.append((value, _Scope(scope.ctes, key, value)))
 
-    def _from(self, items: list[Node], visit: _Visit) -> None:
+    def _arm(self, key: str, value: Node, node: Node, scope: _Scope) -> None:
+        if "op" in node:  # an arm of a set operation, untagged; else one of a join
+            self._query("SelectStmt", value, node, scope)
+        else:
+            self.stack.append((value, scope))
+
+    def _relation(self, key: str, value: Node, node: Node, scope: _Scope) -> None:
+        if node is scope.owner and scope.tag in TARGETS:
+            return  # the target, reported when its statement was met
+        if "relname" in value:
+            self._report(Reference(Use.NAMED, value, scope.tag, scope.owner), NO_CTES)
+        else:
+            self.stack.append((value, scope))
+
+    def _from(self, key: str, items: list[Node], node: Node, scope: _Scope) -> None:
         for item in items:
             if "RangeVar" in item:
-                reference = Reference(Use.READ, item["RangeVar"], visit.tag, visit.owner, direct=True)
-                self._report(reference, visit.ctes)
+                reference = Reference(Use.READ, item["RangeVar"], scope.tag, node, direct=True)
+                self._report(reference, scope.ctes)
             elif "RangeTableSample" in item:
-                self._sample(item["RangeTableSample"], visit, direct=True)
+                self._sample("", item["RangeTableSample"], node, scope)
             else:
-                self.stack.append(_Visit(item, visit.ctes, visit.tag, visit.owner))
+                self.stack.append((item, scope))
 
-    def _sample(self, sample: Node, visit: _Visit, *, direct: bool) -> None:
-        # TABLESAMPLE never applies to a CTE, but the server says so, in its own words.
-        node = sample["relation"]["RangeVar"]
-        self._report(Reference(Use.READ, node, visit.tag, visit.owner, direct, sampled=True), visit.ctes)
-        rest = {key: value for key, value in sample.items() if key != "relation"}
-        self.stack.append(_Visit(rest, visit.ctes, visit.tag, visit.owner))
+    def _range_variable(self, key: str, value: Node, node: Node, scope: _Scope) -> None:
+        use = Use.READ if scope.tag else Use.NAMED
+        self._report(Reference(use, value, scope.tag, scope.owner), scope.ctes)
 
-    def _other(self, key: str, value: Any, visit: _Visit) -> None:
-        if key == "RangeVar":
-            use = Use.READ if visit.tag else Use.NAMED
-            self._report(Reference(use, value, visit.tag, visit.owner), visit.ctes)
-        elif key == "RangeTableSample":
-            self._sample(value, visit, direct=False)
-        elif isinstance(value, dict) and "relname" in value:
-            self._report(Reference(Use.NAMED, value, visit.tag, visit.owner), NO_CTES)
-        else:
-            if key == "ColumnRef":
-                self._column(value)
-            elif key in {"FuncCall", "funccall"}:
-                self.findings.calls.append(value)
-            self.stack.append(visit)
+    def _sample(self, key: str, value: Node, node: Node, scope: _Scope) -> None:
+        # TABLESAMPLE never applies to a CTE, but the server says so, in its own words. Without a key it is
+        # a direct item of the FROM list of `node`.
+        owner = scope.owner if key else node
+        item = value["relation"]["RangeVar"]
+        self._report(Reference(Use.READ, item, scope.tag, owner, direct=not key, sampled=True), scope.ctes)
+        self.stack.append(({name: part for name, part in value.items() if name != "relation"}, scope))
 
-    def _column(self, node: Node) -> None:
-        fields = node["fields"]
+    def _call(self, key: str, value: Node, node: Node, scope: _Scope) -> None:
+        self.findings.calls.append(value)
+        self.stack.append((value, scope))
+
+    def _column(self, key: str, value: Node, node: Node, scope: _Scope) -> None:
+        fields = value["fields"]
         last = fields[-1].get("String")
         if last is not None:
             self.findings.columns.add(last["sval"])
@@ -194,7 +219,7 @@ class _Walker:
         name = node["relname"]
         if name not in self.names or ("schemaname" not in node and name in ctes):
             return
-        key = (reference.use, reference.location)
-        if key not in self.seen:
-            self.seen.add(key)
+        seen = (reference.use, reference.location)
+        if seen not in self.seen:
+            self.seen.add(seen)
             self.findings.references.append(reference)

@@ -23,6 +23,9 @@ DEEP_LEVELS = 1_000_000
 
 QUERIES = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 
+LEAVES = frozenset({"A_Const", "String", "Integer", "Float", "Boolean", "BitString", "A_Star", "ParamRef"})
+"""Nodes with nothing below them that a walk could want."""
+
 
 def parse(sql: str) -> list[Node]:
     """Return the raw statements of a text, each `{"stmt": {Tag: ...}, "stmt_location", "stmt_len"}`.
@@ -107,11 +110,6 @@ def constant(node: Node) -> str | bool | None:
     if "ival" in fields:
         return str(fields["ival"].get("ival", 0))
     return str(fields["fval"].get("fval", "0")) if "fval" in fields else None
-
-
-def is_branch(value: object) -> bool:
-    """Tell whether a value of the tree has children; unlike isinstance, without narrowing what it is."""
-    return isinstance(value, dict | list)
 
 
 def walk(node: Any) -> Iterator[Node]:

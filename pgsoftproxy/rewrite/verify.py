@@ -12,9 +12,12 @@ from pgsoftproxy.model.catalog import VIEWS
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import ColumnKind, Mode, Protection
 from pgsoftproxy.rewrite.resolve import Surroundings
-from pgsoftproxy.rewrite.tree import QUERIES, Node, constant, is_branch, parse, strings, tagged
+from pgsoftproxy.rewrite.tree import LEAVES, QUERIES, Node, constant, parse, strings, tagged
 
 NO_NAMES: frozenset[str] = frozenset()
+ARMS = frozenset({"larg", "rarg"})
+SILENT = LEAVES | {"withClause", "lockingClause"}
+"""What names nothing that is read: constants, and FOR UPDATE OF; a WITH is taken up before the rest."""
 
 
 def verify(sql: str, surroundings: Surroundings) -> None:
@@ -23,9 +26,8 @@ def verify(sql: str, surroundings: Surroundings) -> None:
     if len(statements) != 1:
         raise _unproven("it became several statements")
     prover = _Prover(surroundings)
-    prover.todo.append(_Visit(statements[0]["stmt"], NO_NAMES))
-    while prover.todo:
-        prover.visit(prover.todo.pop())
+    prover.todo.append((statements[0]["stmt"], NO_NAMES))
+    prover.prove()
 
 
 def _unproven(why: str) -> StatementRefused:
@@ -34,12 +36,6 @@ def _unproven(why: str) -> StatementRefused:
         hint="This is a bug of pgsoftproxy; nothing was sent. Please report the statement.",
         sqlstate="XX000",
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Visit:
-    node: Any
-    ctes: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +52,37 @@ class _Column:
 class _Prover:
     def __init__(self, surroundings: Surroundings) -> None:
         self.surroundings = surroundings
-        self.todo: list[_Visit] = []
+        self.todo: list[tuple[Any, frozenset[str]]] = []
 
-    def visit(self, visit: _Visit) -> None:
-        node, ctes = visit.node, visit.ctes
-        if isinstance(node, list):
-            self.todo.extend(_Visit(item, ctes) for item in node)
-            return
-        if "withClause" in node:
-            ctes = self._ctes(node["withClause"], ctes)
-        for tag, fields in node.items():
-            if tag == "withClause" or not is_branch(fields):
+    def prove(self) -> None:
+        """Visit all nodes. Below a query the parts that name relations are taken out and proven one by one."""
+        todo = self.todo
+        while todo:
+            node, ctes = todo.pop()
+            if type(node) is list:
+                todo.extend((item, ctes) for item in node if LEAVES.isdisjoint(item))
                 continue
-            if tag in QUERIES or (tag in {"larg", "rarg"} and "op" in node):
-                self._query(tag, fields, ctes)
-            elif tag == "CopyStmt":
-                self._copy(fields)
-                self.todo.append(_Visit(fields, ctes))
-            elif tag == "RangeVar":
-                self._deny(fields, ctes)
-            elif tag != "lockingClause":
-                self.todo.append(_Visit(fields, ctes))
+            if "withClause" in node:
+                ctes = self._ctes(node["withClause"], ctes)
+            for tag, fields in node.items():
+                kind = type(fields)
+                if (kind is not dict and kind is not list) or tag in SILENT:
+                    continue
+                if tag in QUERIES or (tag in ARMS and "op" in node):
+                    self._query(tag, fields, ctes)
+                elif tag == "RangeVar":
+                    self._deny(fields, ctes)
+                else:
+                    if tag == "CopyStmt":
+                        self._copy(fields)
+                    todo.append((fields, ctes))
 
     def _ctes(self, clause: Node, outer: frozenset[str]) -> frozenset[str]:
         bodies = [item["CommonTableExpr"] for item in clause["ctes"]]
         names = [body["ctename"] for body in bodies]
         for place, body in enumerate(bodies):
             seen = names if clause.get("recursive") else names[:place]
-            self.todo.append(_Visit(body, outer.union(seen)))
+            self.todo.append((body, outer.union(seen)))
         return outer.union(names)
 
     def _query(self, tag: str, query: Node, outer: frozenset[str]) -> None:
@@ -98,7 +97,7 @@ class _Prover:
             self._target(tag, query, conditions)
         done = {"withClause", "fromClause", "usingClause", "sourceRelation", "lockingClause", "relation"}
         rest = {key: value for key, value in query.items() if key not in done}
-        self.todo.append(_Visit(rest, ctes))
+        self.todo.append((rest, ctes))
 
     def _source(self, item: Node, ctes: frozenset[str], conditions: list[Node]) -> None:
         todo = [(item, conditions)]
@@ -107,7 +106,7 @@ class _Prover:
             tag, fields = tagged(source)
             if tag == "RangeTableSample":
                 rest = {key: value for key, value in fields.items() if key != "relation"}
-                self.todo.append(_Visit(rest, ctes))
+                self.todo.append((rest, ctes))
                 tag, fields = tagged(fields["relation"])
             if tag == "RangeVar":
                 self._read(fields, ctes, known)
@@ -115,9 +114,9 @@ class _Prover:
                 guards = _conjuncts(fields.get("quals")) if _is_guard_join(fields) else []
                 todo.append((fields["larg"], guards))
                 todo.append((fields["rarg"], []))
-                self.todo.append(_Visit(fields.get("quals", {}), ctes))
+                self.todo.append((fields.get("quals", {}), ctes))
             else:
-                self.todo.append(_Visit(source, ctes))
+                self.todo.append((source, ctes))
 
     def _protection(self, node: Node, ctes: frozenset[str]) -> Protection | None:
         if "schemaname" not in node and node["relname"] in ctes:
