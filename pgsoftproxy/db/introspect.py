@@ -4,10 +4,10 @@ Needs no privilege beyond CONNECT. Must not know what the configuration protects
 
 Theory. The snapshot covers what the queries read, but pg_get_viewdef, pg_get_expr and format_type look at
 the catalogs as they are now, and the first two lock relations in ACCESS SHARE mode. So DDL that commits in
-between makes them fail or return NULL: then all is read again. And one open ALTER TABLE would keep every
-session of the database waiting: after `lock_timeout` the expressions of relations that are locked so are left
-out, each in the way that protects more. An index counts as not partial, a default and a view's definition as
-unknown (None and ""), until the next reading.
+between makes them return NULL or fail: what was dropped is left out, and after a failure all is read again.
+And one open ALTER TABLE would keep every session of the database waiting: after `lock_timeout` the expressions
+of relations that are locked so are left out, each in the way that protects more. An index counts as not
+partial, a default and a view's definition as unknown (None and ""), until the next reading.
 """
 
 import asyncio
@@ -50,8 +50,18 @@ ATTEMPTS = 10
 PAUSE_SECONDS = 0.05
 LOAD_TIMEOUT = 60.0
 CHUNK = 1000
+MOVING = (
+    errors.InternalError_,
+    errors.UndefinedTable,
+    errors.UndefinedObject,
+    errors.LockNotAvailable,
+    errors.DeadlockDetected,
+)
+"""What the server raises where DDL of others gets in the way."""
 SERVER_WIDE = frozenset({"default", "environment variable", "configuration file", "command line"})
 """Sources in pg_settings that hold for every session of the server."""
+
+_VIEWS = frozenset({RelationKind.VIEW.value, RelationKind.MATVIEW.value})
 
 Rows = list[tuple[Any, ...]]
 
@@ -68,12 +78,7 @@ async def load_catalog(dsn: str, database: str | None = None) -> Catalog:
             for attempt in range(ATTEMPTS):
                 try:
                     return await _load(connection, locked)
-                except (
-                    errors.InternalError_,
-                    errors.UndefinedTable,
-                    errors.LockNotAvailable,
-                    _Moved,
-                ) as error:
+                except MOVING as error:
                     if attempt == ATTEMPTS - 1:
                         raise
                     if isinstance(error, errors.LockNotAvailable):
@@ -83,13 +88,7 @@ async def load_catalog(dsn: str, database: str | None = None) -> Catalog:
     except TimeoutError:
         message = f"the catalog was not read within {LOAD_TIMEOUT:g} seconds"
         raise UpstreamUnavailable(message) from None
-    except _Moved as moved:
-        raise UpstreamUnavailable(f"the catalog changes too often to be read: {moved}") from None
     raise AssertionError("the last attempt returns or raises")
-
-
-class _Moved(Exception):
-    """A definition vanished between the snapshot and the reading of it."""
 
 
 async def _exclusively_locked(connection: Connection) -> list[int]:
@@ -174,12 +173,11 @@ async def _columns(
 def _relations(
     rows: Rows, indexes: Mapping[int, tuple[UniqueIndex, ...]], parts: _Parts
 ) -> dict[int, Relation]:
+    # A view without a definition was dropped since the snapshot.
+    rows = [row for row in rows if row[3] not in _VIEWS or row[5] is not None]
     known = {row[0] for row in rows}
     relations: dict[int, Relation] = {}
     for oid, schema, name, kind, is_partition, definition in rows:
-        is_view = kind in ("v", "m")
-        if is_view and definition is None:
-            raise _Moved(f"view {schema}.{name} was dropped")
         relations[oid] = Relation(
             oid,
             schema,
@@ -189,7 +187,7 @@ def _relations(
             indexes.get(oid, ()),
             tuple(parent for parent in parts.parents.get(oid, ()) if parent in known),
             is_partition,
-            definition.rstrip().removesuffix(";") if is_view else None,
+            definition.rstrip().removesuffix(";") if kind in _VIEWS else None,
             tuple(read for read in parts.reads.get(oid, ()) if read in known),
         )
     return relations
@@ -199,7 +197,7 @@ def _unique_indexes(rows: Rows, parts: _Parts) -> dict[int, tuple[UniqueIndex, .
     grouped: dict[int, list[UniqueIndex]] = defaultdict(list)
     for oid, name, numbers, known, predicate, primary, constraint, valid in rows:
         if known and predicate is None:
-            raise _Moved(f"index {name} was dropped")
+            continue  # dropped, with its table, since the snapshot
         # Attribute number 0 is an expression.
         columns = tuple(parts.numbers.get((oid, number)) for number in numbers)
         grouped[oid].append(UniqueIndex(name, columns, predicate, primary, constraint, valid))

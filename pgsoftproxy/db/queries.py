@@ -19,11 +19,12 @@ FROM pg_catalog.pg_settings AS s WHERE s.name = 'search_path'
 
 SESSION = """
 SET LOCAL search_path = '';
-SET LOCAL lock_timeout = '1s';
+SET LOCAL lock_timeout = '100ms';
 SET LOCAL statement_timeout = '30s';
 SET LOCAL quote_all_identifiers = off
 """
-"""With an empty search_path, definitions print with every name qualified."""
+"""With an empty search_path, definitions print with every name qualified. Locks are waited for briefly: whoever
+waits for one of ours meanwhile could become the victim of a deadlock (deadlock_timeout: 1 s)."""
 
 LOCKED = """
 SELECT DISTINCT l.relation FROM pg_catalog.pg_locks AS l
@@ -40,12 +41,14 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relispartition,
                 JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_rewrite'::regclass
                     AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass
                 WHERE r.ev_class = c.oid AND d.refobjid = ANY (k.locked)) THEN ''
-            ELSE pg_catalog.pg_get_viewdef(c.oid) END
+            WHEN pg_catalog.has_table_privilege(c.oid, 'SELECT') IS NOT NULL THEN pg_catalog.pg_get_viewdef(c.oid)
+       END
 FROM {_USER_RELATIONS}
 CROSS JOIN (SELECT %s::oid[]) AS k(locked)
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY c.oid
 """  # noqa: S608 (constants of this file)
+"""A view that was dropped since the snapshot has no privileges (NULL), and pg_get_viewdef would fail on it."""
 
 COLUMNS = f"""
 SELECT c.oid, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from uuid import uuid4
 
 import psycopg
@@ -40,11 +41,13 @@ CREATE TABLE app.child () INHERITS (app.other, app.base);
 
 
 @pytest.fixture
-def role(server: Server) -> str:
-    """Give the name of a new role that may log in and nothing else."""
+def role(server: Server) -> Iterator[str]:
+    """Give the name of a new role that may log in and nothing else; those that begin with it go too."""
     name = f"role_{uuid4().hex[:12]}"
     execute(server.dsn(), f"CREATE ROLE {name} LOGIN")
-    return name
+    yield name
+    roles = execute(server.dsn(), f"SELECT rolname FROM pg_roles WHERE rolname LIKE '{name}%'")
+    execute(server.dsn(), f"DROP ROLE {', '.join(found for (found,) in roles)}")
 
 
 def catalog_of(database: Database, user: str | None = None) -> Catalog:
