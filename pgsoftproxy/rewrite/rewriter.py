@@ -4,6 +4,7 @@ Splits a text into statements, hands each to the rules its kind needs, has `veri
 the plans together. Each statement of a batch is planned in the context that those before it leave behind.
 """
 
+import gc
 from dataclasses import dataclass, replace
 
 from pgsoftproxy.errors import Refusal, StatementRefused
@@ -51,6 +52,8 @@ KINDS = {
     "DeclareCursorStmt": Kind.CURSOR,
     "FetchStmt": Kind.CURSOR,
 }
+LARGE = 65_536
+"""Characters from which on a text is planned without the cyclic garbage collector."""
 WRAPPERS = frozenset(
     {"PrepareStmt", "DeclareCursorStmt", "ExplainStmt", "CreateTableAsStmt", "CopyStmt", "CallStmt"}
 )
@@ -90,6 +93,17 @@ class _Text:
 
 def rewrite(sql: str, policy: Policy, context: Context) -> Plan:
     """Plan one text: what to send upstream in its place, and what the session must know of each statement."""
+    if len(sql) < LARGE or not gc.isenabled():
+        return _rewrite(sql, policy, context)
+    # A large tree is nothing but live objects: collecting while it grows takes longer than all the rest.
+    gc.disable()
+    try:
+        return _rewrite(sql, policy, context)
+    finally:
+        gc.enable()
+
+
+def _rewrite(sql: str, policy: Policy, context: Context) -> Plan:
     try:
         statements = parse(sql)
     except StatementRefused as error:

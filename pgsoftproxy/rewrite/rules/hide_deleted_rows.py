@@ -1,6 +1,6 @@
 """Reads: guard one reference of a protected table, in WHERE, by the zero-column join, or by LATERAL.
 
-The forms and their reasons are in docs/decisions (zero-column join) and DESIGN section 4.
+The forms and their reasons: docs/decisions/0001-zero-column-join.md.
 """
 
 from pgsoftproxy.errors import StatementRefused
