@@ -86,7 +86,7 @@ def _plan(query: Query, work: Work) -> StatementPlan:
         observed=tuple(work.observed),
         deletes=work.deletes,
         bypass=work.bypass,
-        names_column=not work.columns.isdisjoint(query.findings.columns),
+        names_column=query.findings.names_any(work.columns),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
-from pgsoftproxy.rewrite.tree import LEAVES, QUERIES, Node
+from pgsoftproxy.rewrite.tree import LEAVES, QUERIES, Node, strings
 
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 NO_CTES: frozenset[str] = frozenset()
@@ -76,13 +76,23 @@ class Findings:
 
     references: list[Reference] = field(default_factory=list)
     calls: list[Node] = field(default_factory=list)
-    columns: set[str] = field(default_factory=set)
-    bare_columns: set[str] = field(default_factory=set)
+    columns: list[Node] = field(default_factory=list)
 
     @property
     def bare_system_column(self) -> bool:
         """Tell whether an unqualified system column occurs."""
-        return not SYSTEM_COLUMNS.isdisjoint(self.bare_columns)
+        return any(
+            len(names) == 1 and names[0] in SYSTEM_COLUMNS for names in map(column_names, self.columns)
+        )
+
+    def names_any(self, names: Collection[str]) -> bool:
+        """Tell whether a column of one of these names occurs, qualified or not."""
+        return any(column_names(column)[-1] in names for column in self.columns)
+
+
+def column_names(column: Node) -> list[str]:
+    """Return the parts of a ColumnRef's name."""
+    return strings(column["fields"])
 
 
 class _Scope(NamedTuple):
@@ -207,12 +217,7 @@ class _Walker:
         self.stack.append((value, scope))
 
     def _column(self, key: str, value: Node, node: Node, scope: _Scope) -> None:
-        fields = value["fields"]
-        last = fields[-1].get("String")
-        if last is not None:
-            self.findings.columns.add(last["sval"])
-            if len(fields) == 1:
-                self.findings.bare_columns.add(last["sval"])
+        self.findings.columns.append(value)
 
     def _report(self, reference: Reference, ctes: frozenset[str]) -> None:
         node = reference.node

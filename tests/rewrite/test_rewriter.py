@@ -206,6 +206,12 @@ PAIRS = {
         "SELECT * FROM ( SELECT users.id AS num FROM app.users WHERE app.users.deleted_at IS NULL) AS active, "
         "( SELECT users.id AS num FROM app.users WHERE app.users.deleted_at IS NULL) AS a (x)",
     ),
+    "a view's name and row keep their meaning": (
+        "SELECT app.active.num, active FROM app.active; TABLE active",
+        "SELECT active.num, (active::app.active) FROM "
+        "( SELECT users.id AS num FROM app.users WHERE app.users.deleted_at IS NULL) AS active; SELECT * FROM "
+        "( SELECT users.id AS num FROM app.users WHERE app.users.deleted_at IS NULL) AS active",
+    ),
     "COPY of a table": (
         "COPY users TO STDOUT WITH (FORMAT csv)",
         "COPY (SELECT id, email, deleted_at, deleted_by, deletion_id FROM ONLY users "

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import Relation, RelationKind
 from pgsoftproxy.rewrite.predicates import quote_identifier
-from pgsoftproxy.rewrite.scope import Reference
+from pgsoftproxy.rewrite.rules.hide_deleted_rows import spell_out_table_command
+from pgsoftproxy.rewrite.scope import Reference, column_names
 from pgsoftproxy.rewrite.tokens import LPAREN, STAR
 from pgsoftproxy.rewrite.work import Work
 
@@ -32,6 +33,31 @@ def expand_view(
     if tokens.name(last + 1) == STAR or (reference.only and tokens.name(extent.first + 1) == LPAREN):
         last += 1
     work.edits.replace(tokens.starts[extent.first], tokens.ends[last], text)
+    spell_out_table_command(work, reference, extent.first)
+    _rename_columns(work, reference, relation)
+
+
+def _rename_columns(work: Work, reference: Reference, relation: Relation) -> None:
+    """Let columns that are qualified with the view's schema, and the view's row as a whole, keep their meaning."""
+    name = reference.alias or relation.name
+    row_type = f"{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
+    tokens = work.tokens
+    for column in work.findings.columns:
+        names = column_names(column)
+        whole = names == [name] and relation.column(name) is None
+        qualified = reference.alias is None and names[-3:-1] == [relation.schema, relation.name]
+        if not whole and not qualified:
+            continue
+        first = tokens.at(int(column.get("location", 0)))
+        last = tokens.qualified_end(first)
+        if whole:
+            work.edits.replace(
+                tokens.starts[first], tokens.ends[last], f"({quote_identifier(name)}::{row_type})"
+            )
+        else:
+            work.edits.replace(
+                tokens.starts[first], tokens.starts[last], f"{quote_identifier(relation.name)}."
+            )
 
 
 def _source(work: Work, relation: Relation) -> str:

@@ -21,7 +21,7 @@ def hide_deleted_rows(work: Work, reference: Reference, protection: Protection) 
         return
     extent = work.extent(reference)
     if reference.direct and not work.joins_only and not has_current_of(reference):
-        _insert_table_keyword(work, reference, extent.first)
+        spell_out_table_command(work, reference, extent.first)
         work.add_predicate(reference.owner, extent.last + 1, predicate)
         return
     tokens = work.tokens
@@ -31,7 +31,7 @@ def hide_deleted_rows(work: Work, reference: Reference, protection: Protection) 
         # Inside a join an unqualified ctid would no longer be found.
         work.edits.insert(end, f", LATERAL (SELECT WHERE {predicate}) AS {guard}")
         return
-    _insert_table_keyword(work, reference, extent.first)
+    spell_out_table_command(work, reference, extent.first)
     work.edits.insert(tokens.starts[extent.first], "(")
     work.edits.insert(end, f" JOIN (SELECT) AS {guard} ON {predicate})")
 
@@ -58,8 +58,8 @@ def has_current_of(reference: Reference) -> bool:
     return "CurrentOfExpr" in reference.owner.get("whereClause", {})
 
 
-def _insert_table_keyword(work: Work, reference: Reference, first: int) -> None:
-    # `TABLE t` is `SELECT * FROM t`: its target list has no place in the text.
+def spell_out_table_command(work: Work, reference: Reference, first: int) -> None:
+    """Write `TABLE t` as `SELECT * FROM t`: its target list has no place in the text."""
     targets = reference.owner.get("targetList")
     if reference.owner_tag != "SelectStmt" or not targets or work.tokens.name(first - 1) != "TABLE":
         return
