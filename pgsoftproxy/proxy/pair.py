@@ -25,6 +25,7 @@ class Pair:
 
     __slots__ = (
         "_client",
+        "_client_ended",
         "_finished",
         "_reading_client",
         "_timer",
@@ -39,6 +40,7 @@ class Pair:
         self._waiting = False
         self._upstream_full = False
         self._reading_client = True
+        self._client_ended = False
         self._finished = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -61,6 +63,10 @@ class Pair:
         self._upstream = transport
         tune(transport)
         transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+
+    def client_ended(self) -> None:
+        """Note the client's end of file: it may still read, but nothing more comes from it."""
+        self._client_ended = True
 
     def client_lost(self) -> None:
         """Note that the client's connection is closed."""
@@ -110,7 +116,11 @@ class Pair:
         """Let both sides take what was written; `later(seconds, call)` sets the timer that drops who lingers."""
         self._finished = True
         for transport in (self._client, self._upstream):
-            if transport is not None and not transport.is_closing():
+            if transport is None or transport.is_closing():
+                continue
+            if transport is self._client and self._client_ended:
+                transport.close()  # once all is written: there is nothing left to read
+            else:
                 transport.write_eof()
                 transport.resume_reading()
         if not self.gone:
@@ -126,7 +136,9 @@ class Pair:
     def _steer_client(self) -> None:
         client = self._client
         reading = not (self._waiting or self._upstream_full)
-        if self._finished or client is None or client.is_closing() or reading is self._reading_client:
+        if self._finished or self._client_ended or client is None or client.is_closing():
+            return
+        if reading is self._reading_client:
             return
         self._reading_client = reading
         if reading:

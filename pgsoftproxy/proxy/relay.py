@@ -76,10 +76,15 @@ class Relay(asyncio.Protocol):
         self._pump()
 
     def eof_received(self) -> bool:
-        """Note that the client sends no more, so that it is over; what was written to it still goes out."""
-        self.session.client_closed()
-        self._pump()
-        return False
+        """Note that the client sends no more; what it has sent may still be owed answers, so its side stays open."""
+        self._pair.client_ended()
+        if not self._over:
+            try:
+                self.session.client_closed()
+            except Exception:
+                self._crashed()
+            self._pump()
+        return not self._over
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the client is gone."""

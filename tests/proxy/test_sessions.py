@@ -1,6 +1,7 @@
 """A running proxy and the life of its sessions: limits, time-outs, drain, reload."""
 
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -12,7 +13,7 @@ import pytest
 
 from tests.fix_proxy import RunningProxy, config_text
 from tests.fix_servers import Database
-from tests.raw import RawClient, cancel_request, query, startup
+from tests.raw import RawClient, cancel_request, frame, query, startup
 from tests.waiting import wait_until
 
 StartProxy = Callable[..., RunningProxy]
@@ -247,6 +248,27 @@ def test_taken_port_is_told(shop: Database, start_proxy: StartProxy, tmp_path: o
     )
     assert ended.returncode == 2
     assert f"cannot listen on 127.0.0.1:{proxy.port}: " in ended.stderr
+
+
+def test_client_that_ends_its_side_still_gets_its_answers(shop: Database, start_proxy: StartProxy) -> None:
+    proxy = start_proxy(shop, PROTECT_USERS)
+    with RawClient(proxy.host, proxy.port) as client:
+        client.login(shop.name)
+        client.send(query("DELETE FROM app.users WHERE id = 1") + query("SELECT count(*) FROM app.users"))
+        client.sock.shutdown(socket.SHUT_WR)
+        kinds = [kind for kind, _ in client.messages()]
+    assert kinds == [b"C", b"Z", b"T", b"D", b"C", b"Z"]
+    wait_until(lambda: proxy.metric("pgsoftproxy_connections_open") == 0)
+
+
+def test_client_that_leaves_at_once_has_its_last_words_heard(shop: Database, start_proxy: StartProxy) -> None:
+    proxy = start_proxy(shop, PROTECT_USERS)
+    with RawClient(proxy.host, proxy.port) as client:
+        client.login(shop.name)
+        client.send(query("DELETE FROM app.users WHERE id = 1") + query("DELETE FROM app.users WHERE id = 2"))
+        client.send(frame(b"X"))
+    wait_until(lambda: shop.execute("SELECT count(deleted_at) FROM app.users") == [(2,)])
+    wait_until(lambda: proxy.metric("pgsoftproxy_connections_open") == 0)
 
 
 def test_thousand_clients_come_and_go(shop: Database, start_proxy: StartProxy) -> None:
