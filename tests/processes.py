@@ -48,14 +48,20 @@ def owned_directory(prefix: str) -> Path:
 def readable(programs: Path, directory: Path) -> Path:
     """Return a folder of these programs that the service user can run: they, or a copy of their installation.
 
-    A virtual environment under /root is closed to other users.
+    A virtual environment under /root is closed to other users. Programs of a wheel find their libraries in the
+    folder `PACKAGE.libs` beside their package, so that the copy keeps that neighbourhood.
     """
+    command = [str(programs / "postgres"), "--version"]
     try:
-        command = [str(programs / "postgres"), "--version"]
         subprocess.run(command, capture_output=True, check=True, **identity())
     except PermissionError:
-        copy = directory / "install"
-        shutil.copytree(programs.parent, copy, symlinks=True)
+        installation = programs.parent
+        package = installation.parent
+        copy = directory / "copy" / package.name / installation.name
+        shutil.copytree(installation, copy, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, directory / "copy" / libraries.name, symlinks=True)
         return copy / programs.name
     return programs
 
