@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import logging
 import sys
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -116,6 +117,14 @@ class Once:
         while len(self._seen) > self._most:
             self._seen.popitem(last=False)
         return 0 if seen is None else seen.suppressed
+
+
+def describe_error(error: BaseException, *, literals: bool) -> dict[str, str]:
+    """Return the log fields for a bug: where it is; its words, which may quote SQL, only if `literals`."""
+    if literals:
+        return {"exception": "".join(traceback.format_exception(error)).rstrip()}
+    place = "".join(traceback.format_tb(error.__traceback__))
+    return {"exception": f"{place}{type(error).__module__}.{type(error).__qualname__}"}
 
 
 def describe_text(text: bytes, *, literals: bool) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pgsoftproxy.errors import ProxyError, Refusal
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import Problem
-from pgsoftproxy.ops.logs import Logger, Once, describe_text
+from pgsoftproxy.ops.logs import Logger, Once, describe_error, describe_text
 from pgsoftproxy.ops.metrics import CatalogRead, Metrics, RefusedBecause
 from pgsoftproxy.rewrite.plan import StatementPlan
 
@@ -120,7 +120,8 @@ class Reporter:
         """Log, for who looks closely, that a session has ended."""
         self.logger.debug("session_closed", user=user, database=database)
 
-    def session_crashed(self, user: str, database: str) -> None:
-        """Log a bug with its traceback; to be called while the exception is handled."""
+    def session_crashed(self, error: BaseException, user: str, database: str) -> None:
+        """Count and log a bug, with its place in the code."""
         self.metrics.figures.session_crashes += 1
-        self.logger.exception("session_crashed", user=user, database=database)
+        described = describe_error(error, literals=self._literals)
+        self.logger.error("session_crashed", user=user, database=database, **described)

@@ -14,6 +14,7 @@ from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.ops.metrics import RefusedBecause
 from pgsoftproxy.proxy.pair import Pair
 from pgsoftproxy.proxy.services import Services
+from pgsoftproxy.proxy.upstream import UpstreamSide
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.session import Session
 
@@ -71,19 +72,15 @@ class Relay(asyncio.Protocol):
             return
         try:
             self.session.from_client(data)
-        except Exception:
-            self._crashed()
+        except Exception as error:
+            self._crashed(error)
         self._pump()
 
     def eof_received(self) -> bool:
         """Note that the client sends no more; what it has sent may still be owed answers, so its side stays open."""
         self._pair.client_ended()
         if not self._over:
-            try:
-                self.session.client_closed()
-            except Exception:
-                self._crashed()
-            self._pump()
+            self._tell(self.session.client_closed)
         return not self._over
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -113,8 +110,8 @@ class Relay(asyncio.Protocol):
             return
         try:
             self.session.from_upstream(data)
-        except Exception:
-            self._crashed()
+        except Exception as error:
+            self._crashed(error)
         self._pump()
         if not self._logged_in and self.session.ready_once:
             self._log_in()
@@ -140,11 +137,7 @@ class Relay(asyncio.Protocol):
         """Put a new policy in force from the next statement."""
         if self._over or not self._connected:
             return  # `_connect` takes the policy of the moment
-        try:
-            self.session.policy_changed(policy)
-        except Exception:
-            self._crashed()
-        self._pump()
+        self._tell(lambda: self.session.policy_changed(policy))
 
     def drain(self) -> None:
         """End the session at its next idle point; at once if it has not logged in."""
@@ -154,13 +147,8 @@ class Relay(asyncio.Protocol):
 
     def end(self, error: ProxyError) -> None:
         """End the session with a FATAL error to its client."""
-        if self._over:
-            return
-        try:
-            self.session.fail(error)
-        except Exception:
-            self._crashed()
-        self._pump()
+        if not self._over:
+            self._tell(lambda: self.session.fail(error))
 
     def abort(self) -> None:
         """Drop both connections now."""
@@ -168,6 +156,13 @@ class Relay(asyncio.Protocol):
         self._pair.abort()
 
     # Moving bytes, and what the session needs.
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception as error:
+            self._crashed(error)
+        self._pump()
 
     def _pump(self) -> None:
         session = self.session
@@ -204,7 +199,7 @@ class Relay(asyncio.Protocol):
         self._pair.wait(self._stalled or self._need is not Need.NOTHING)
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._work = self._services.tasks.start(work, name, self._crash)
+        self._work = self._services.tasks.start(work, name, self._crashed)
 
     async def _connect(self) -> None:
         store, database = self._services.store, self.session.database
@@ -244,23 +239,16 @@ class Relay(asyncio.Protocol):
         if self._over:
             return
         self._need = Need.NOTHING
-        try:
-            tell()
-        except Exception:
-            self._crashed()
-        self._pump()
+        self._tell(tell)
         self._steer()
 
     def _refuse(self, reason: RefusedBecause, error: ProxyError) -> None:
         self._services.reporter.connection_refused(reason, error)
         self.end(error)
 
-    def _crashed(self) -> None:
-        # Called while the exception is handled. A bug costs its own session, never another.
-        self._services.reporter.session_crashed(self.session.user, self.session.database)
-        self._crash()
-
-    def _crash(self) -> None:
+    def _crashed(self, error: BaseException) -> None:
+        # A bug costs its own session, never another.
+        self._services.reporter.session_crashed(error, self.session.user, self.session.database)
         try:
             self.session.fail(ProxyError("internal error in pgsoftproxy", hint="Its log has the details."))
         except Exception:
@@ -313,36 +301,6 @@ class Relay(asyncio.Protocol):
             self._gate.left(self)
             if self._logged_in:
                 self._services.reporter.session_closed(self.session.user, self.session.database)
-
-
-class UpstreamSide(asyncio.Protocol):
-    """The upstream's side of a session; all it knows is its relay."""
-
-    def __init__(self, relay: Relay) -> None:
-        self._relay = relay
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take an opened connection."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._relay.upstream_made(self._transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Hand the server's bytes on."""
-        self._relay.upstream_data(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Note that the connection is closed."""
-        assert self._transport is not None
-        self._relay.upstream_gone(self._transport)
-
-    def pause_writing(self) -> None:
-        """Stop the client: the server does not keep up."""
-        self._relay.upstream_full(True)
-
-    def resume_writing(self) -> None:
-        """Let the client go on."""
-        self._relay.upstream_full(False)
 
 
 def _shutdown() -> ProxyError:

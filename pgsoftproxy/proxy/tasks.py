@@ -15,18 +15,22 @@ class Tasks:
         self._running: set[asyncio.Task[Any]] = set()
 
     def start(
-        self, coroutine: Coroutine[Any, Any, None], name: str, on_death: Callable[[], None] | None = None
+        self,
+        coroutine: Coroutine[Any, Any, None],
+        name: str,
+        on_death: Callable[[BaseException], None] | None = None,
     ) -> asyncio.Task[None]:
-        """Run a coroutine on its own; `on_death` is called if it raises."""
+        """Run a coroutine on its own. If it raises, `on_death` is told; without that, the log."""
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._running.add(task)
 
         def done(task: asyncio.Task[None]) -> None:
             self._running.discard(task)
             if not task.cancelled() and (error := task.exception()) is not None:
-                self._logger.error("task_died", task=name, exc_info=error)
-                if on_death is not None:
-                    on_death()
+                if on_death is None:
+                    self._logger.error("task_died", task=name, exc_info=error)
+                else:
+                    on_death(error)
 
         task.add_done_callback(done)
         return task

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 from pgsoftproxy.errors import UpstreamUnavailable
 from pgsoftproxy.ops.logs import Logger, Once
@@ -93,6 +93,52 @@ class _Delivery(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._ended.done():
             self._ended.set_result(None)
+
+
+class Owner(Protocol):
+    """Who asked for an upstream connection, and is told what comes of it."""
+
+    def upstream_made(self, transport: asyncio.Transport) -> None:
+        """Take the connection."""
+
+    def upstream_data(self, data: bytes) -> None:
+        """Take bytes that the server sent."""
+
+    def upstream_full(self, full: bool) -> None:
+        """Note whether the connection takes no more for now."""
+
+    def upstream_gone(self, transport: asyncio.Transport) -> None:
+        """Note that the connection is closed."""
+
+
+class UpstreamSide(asyncio.Protocol):
+    """The upstream's side of a session; all it knows is who owns it."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take an opened connection."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._owner.upstream_made(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand the server's bytes on."""
+        self._owner.upstream_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the connection is closed."""
+        assert self._transport is not None
+        self._owner.upstream_gone(self._transport)
+
+    def pause_writing(self) -> None:
+        """Stop the client: the server does not keep up."""
+        self._owner.upstream_full(True)
+
+    def resume_writing(self) -> None:
+        """Let the client go on."""
+        self._owner.upstream_full(False)
 
 
 def tune(transport: asyncio.BaseTransport) -> None:

@@ -112,6 +112,20 @@ def test_fingerprint_stands_for_the_text() -> None:
     assert describe_text(SECRET, literals=False) != describe_text(SECRET + b" ", literals=False)
 
 
+def test_bug_is_told_by_its_place_without_its_words() -> None:
+    bench, open_bench = Bench(), Bench(literals=True)
+    try:
+        raise ValueError(SECRET.decode())
+    except ValueError as error:
+        bench.reporter.session_crashed(error, "alice", "shop")
+        open_bench.reporter.session_crashed(error, "alice", "shop")
+    assert "test_bug_is_told_by_its_place" in str(bench.events[0]["exception"])
+    assert "builtins.ValueError" in str(bench.events[0]["exception"])
+    assert "bob@" not in bench.out.getvalue()
+    assert f"ValueError: {SECRET.decode()}" in str(open_bench.events[0]["exception"])
+    assert bench.metrics.figures.session_crashes == 1
+
+
 def test_text_that_names_a_deletion_column_is_hinted_at_once() -> None:
     bench = Bench()
     for _ in range(3):
