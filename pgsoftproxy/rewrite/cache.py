@@ -99,7 +99,7 @@ def _weight(key: Key, plan: Plan) -> int:
 def _invalid_bytes(rest: bytes) -> Plan:
     """Refuse a text in the server's words: it quotes as many bytes as the first of them asks for."""
     lead = rest[0]
-    asked = 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2 if lead >= 0xC0 else 1
+    asked = 1 if lead < 0xC0 or lead >= 0xF8 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
     quoted = " ".join(f"0x{byte:02x}" for byte in rest[:asked])
     refusal = Refusal("22021", f'invalid byte sequence for encoding "UTF8": {quoted}')
     statement = StatementPlan(Kind.INVALID, Outcome.REFUSED, refusal=refusal)
