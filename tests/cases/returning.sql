@@ -180,3 +180,31 @@ DELETE FROM orders AS old WHERE old.id = 100 RETURNING old.id, old.deleted_at
 
 -- case: a delete whose alias is the deletion column's name
 DELETE FROM orders AS deleted_at WHERE deleted_at.id = 100 RETURNING deleted_at.id, deleted_at.deleted_at
+
+-- case: delete returning unqualified columns of either side
+DELETE FROM orders USING users WHERE users.id = orders.user_id AND users.city = 'London' RETURNING total, name, email
+
+-- case: delete returning unqualified columns beside a sub-select
+DELETE FROM orders USING (SELECT id AS uid, name AS who FROM users) u WHERE uid = user_id RETURNING total, who, note
+
+-- case: delete returning unqualified columns beside a CTE
+WITH picked AS (SELECT id AS pid FROM orders WHERE total > 10) DELETE FROM orders USING picked WHERE pid = id RETURNING id, total, pid
+
+-- case: delete returning unqualified columns beside a function
+DELETE FROM tasks USING generate_series(1, 2) AS g WHERE g = id RETURNING id, g, title
+
+-- case: delete returning unqualified columns beside a join tree
+DELETE FROM items USING orders o JOIN users u ON u.id = o.user_id WHERE o.id = order_id RETURNING qty, sku, o.total, city
+
+-- case: delete returning the unqualified deletion column beside a table without one
+DELETE FROM orders USING logs WHERE logs.user_id = orders.user_id AND logs.id = 1 RETURNING deleted_at, total, message
+
+-- case: delete returning an ambiguous deletion column
+-- expect: refused 0A000
+DELETE FROM orders USING users WHERE users.id = orders.user_id RETURNING deleted_at
+
+-- case: delete returning a column that is the table's own name
+DELETE FROM node WHERE parent = 2 RETURNING node, label
+
+-- case: delete returning the alias of another table as whole row
+DELETE FROM orders o USING users u WHERE u.id = o.user_id AND u.id = 1 RETURNING u, o.id

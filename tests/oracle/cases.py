@@ -31,8 +31,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 KEYS = frozenset(
-    ("expect compare origins against protocol order path role bind setup state transaction escapes").split()
-    + ["min-version", "max-version"]
+    """
+    expect compare origins against protocol order path role bind setup state transaction escapes
+    min-version max-version
+    """.split()
 )
 CASES_DIRECTORY = Path(__file__).parent.parent / "cases"
 

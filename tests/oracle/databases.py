@@ -72,6 +72,11 @@ class Databases:
             self._run("postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             self._run("postgres", f"CREATE DATABASE {name} TEMPLATE {template}_template")
 
+    def vacuum(self) -> None:
+        """Remove what rolled-back cases left behind: it slows down every scan."""
+        for name in (FULL, TWIN, MIRROR):
+            self._run(name, "VACUUM")
+
     def address(self, database: str, user: str = OWNER) -> Address:
         """Return where to reach one of the databases directly."""
         return Address(self.host, self.port, user, database)

@@ -28,6 +28,7 @@ from tests.oracle.compare import (
 from tests.oracle.databases import FULL, MIRROR, OWNER, TWIN, Databases
 
 DELETION_COLUMNS = frozenset({"deleted_at", "is_deleted", "gone", "Deleted At", "deleted_by", "deletion_id"})
+CASES_BETWEEN_VACUUMS = 200
 STATE = "SELECT relation, live, line FROM oracle.state()"
 
 Connect = Callable[[str, str], Client]
@@ -51,9 +52,13 @@ class Harness:
         self._clients: dict[tuple[str, str, str], Client] = {}
         self._dirty = False
         self._start: dict[str, list[StateRow]] = {}
+        self._runs = 0
 
     def run(self, case: Case, protocol: str) -> Report:
         """Run one case by one protocol."""
+        self._runs += 1
+        if self._runs % CASES_BETWEEN_VACUUMS == 0:
+            self.databases.vacuum()
         if self._dirty:
             self.close()
             self.databases.reset()
