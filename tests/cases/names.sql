@@ -208,3 +208,150 @@ SELECT count(*) FROM users
 SET search_path = app; SELECT 1
 -- next
 SELECT count(*) FROM users
+
+-- case: a name with its own database
+SELECT id FROM oracle_full.app.users WHERE oracle_full.app.users.id < 6 ORDER BY id
+-- direct:
+SELECT id FROM oracle_twin.app.users WHERE oracle_twin.app.users.id < 6 ORDER BY id
+
+-- case: search_path set by its quoted name in upper case
+SET "SEARCH_PATH" = app
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: search_path set by set_config in upper case
+SELECT set_config('Search_Path', 'app', false)
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: search_path set through pg_settings
+-- expect: refused 0A000
+UPDATE pg_settings SET setting = 'app' WHERE name = 'search_path'
+
+-- case: search_path set through a set_config whose name is computed
+-- expect: refused 0A000
+SELECT set_config('search' || '_path', 'app', false)
+
+-- case: search_path set through a set_config whose value is computed
+SELECT set_config('search_path', 'a' || 'pp', false)
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: search_path set through a set_config whose name is a column
+-- expect: refused 0A000
+SELECT set_config(v.n, 'app', false) FROM (VALUES ('search_path')) v (n)
+
+-- case: search_path set in a sub-select that may not run
+SELECT CASE WHEN count(*) > 100 THEN set_config('search_path', 'app', true) END FROM app.logs
+-- next
+SELECT count(*) FROM public.users
+
+-- case: search_path set in a block
+-- expect: refused 0A000
+DO $$ BEGIN SET search_path = app; END $$
+
+-- case: search_path set in a block by set_config
+-- expect: refused 0A000
+DO $$ BEGIN PERFORM set_config('search_path', 'app', false); END $$
+
+-- case: a role's own schema comes first
+-- path: "$user", app
+SELECT * FROM tasks
+
+-- case: a role's own schema is no longer first under another role
+-- path: "$user", app
+SET LOCAL ROLE oracle_clerk
+-- next
+SELECT * FROM tasks ORDER BY id
+
+-- case: a role's own schema under a role set by set_config
+-- path: "$user", app
+SELECT set_config('role', 'oracle_clerk', true)
+-- next
+SELECT * FROM tasks ORDER BY id
+
+-- case: a role's own schema under another session user
+-- path: "$user", app
+SET LOCAL SESSION AUTHORIZATION oracle_clerk
+-- next
+SELECT * FROM tasks ORDER BY id
+
+-- case: a role's own schema after a reset
+-- path: "$user", app
+SET ROLE oracle_clerk
+-- next
+SELECT count(*) FROM tasks
+-- next
+RESET ROLE
+-- next
+SELECT count(*) FROM tasks
+-- next
+SET ROLE NONE
+-- next
+SELECT count(*) FROM tasks
+
+-- case: a dropped table no longer hides a protected one
+-- path: other, app
+DROP TABLE other.orders
+-- next
+SELECT * FROM orders ORDER BY id
+
+-- case: a renamed table no longer hides a protected one
+-- path: other, app
+ALTER TABLE other.orders RENAME TO orders2
+-- next
+DELETE FROM orders WHERE id IN (100, 105)
+
+-- case: a moved table no longer hides a protected one
+-- path: other, app
+ALTER TABLE other.orders SET SCHEMA public
+-- next
+SELECT count(*), sum(total) FROM orders
+
+-- case: a renamed schema no longer hides a protected table
+-- path: other, app
+ALTER SCHEMA other RENAME TO another
+-- next
+SELECT count(*), sum(total) FROM orders
+
+-- case: a dropped schema no longer hides a protected table
+-- path: other, app
+DROP SCHEMA other CASCADE
+-- next
+SELECT count(*), sum(total) FROM orders
+
+-- case: a renamed view no longer hides a protected table
+-- path: public, app
+ALTER VIEW public.tasks RENAME TO tasks2
+-- next
+SELECT count(*), max(id) FROM tasks
+
+-- case: a dropped view no longer hides a protected table
+-- path: public, app
+DROP VIEW public.tasks
+-- next
+SELECT count(*), max(id) FROM tasks
+
+-- case: a rolled-back drop hides the protected table again
+-- path: other, app
+SAVEPOINT s
+-- next
+DROP TABLE other.orders
+-- next
+SELECT count(*) FROM orders
+-- next
+ROLLBACK TO s
+-- next
+SELECT count(*) FROM orders
+
+-- case: a drop and a read in one batch
+-- protocol: simple
+-- path: other, app
+DROP TABLE other.orders; SELECT * FROM orders; DELETE FROM orders WHERE id > 103
+
+-- case: a drop that was committed no longer hides a protected table
+-- transaction: none
+-- path: other, app
+DROP TABLE other.orders
+-- next
+SELECT * FROM orders ORDER BY id

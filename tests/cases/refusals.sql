@@ -256,3 +256,70 @@ COPY users TO STDOUT DELIMITERS ',' WITH NULL AS 'x'
 
 -- case: copy in binary in the old syntax
 COPY BINARY items TO STDOUT
+
+-- case: rename a table by the words of an index
+ALTER INDEX app.users RENAME TO people
+
+-- case: rename the deletion column of a parent with ONLY and IF EXISTS
+ALTER TABLE IF EXISTS app.animals RENAME COLUMN deleted_at TO x
+
+-- case: turn a trigger into one for replicas only
+ALTER TABLE users ENABLE REPLICA TRIGGER t
+
+-- case: turn one trigger off by name
+ALTER TABLE app.orders DISABLE TRIGGER USER
+
+-- case: create a schema with a view inside
+CREATE SCHEMA fresh CREATE VIEW v AS SELECT * FROM app.users
+
+-- case: create a function that names a table by unicode escapes
+CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DELETE FROM app.U&"\0075sers"; END $$
+
+-- case: create a function that names a table in upper case
+CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM APP.USERS'
+
+-- case: create a function that names a table by an escaped string
+CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS E'SELECT count(*) FROM app.\x75sers'
+
+-- case: create a function that names a view over a protected table
+CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM app.user_names'
+
+-- case: create a function with a comment inside the name
+CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN TRUNCATE app./* x */users; END $$
+
+-- case: do that puts a name together
+DO $$ BEGIN EXECUTE 'DELETE FROM app.us' || 'ers'; END $$
+
+-- case: do with a name by unicode escapes
+DO $$ BEGIN DELETE FROM app.U&"\0075sers"; END $$
+
+-- case: do in another language without a body that can be read
+DO LANGUAGE plpgsql $$ DECLARE t text := reverse('sresu'); BEGIN EXECUTE format('TRUNCATE app.%I', t); END $$
+
+-- case: histograms of a protected table
+SELECT most_common_vals, histogram_bounds FROM pg_stats WHERE schemaname = 'app' AND tablename = 'users'
+
+-- case: raw statistics
+SELECT stavalues1 FROM pg_statistic
+
+-- case: read the table's file
+SELECT pg_read_binary_file(pg_relation_filepath('app.users'))
+
+-- case: standard_conforming_strings through pg_settings
+UPDATE pg_settings SET setting = 'off' WHERE name = 'standard_conforming_strings'
+
+-- case: standard_conforming_strings for a role
+ALTER ROLE oracle_clerk SET standard_conforming_strings = off
+
+-- case: an alias for the encoding by its quoted name
+SET "Client_Encoding" = 'SJIS'
+
+-- case: a unique index that deleted rows violate does not tell their values
+-- expect: refused 23505
+CREATE UNIQUE INDEX users_email_full ON users (email) WHERE id >= 10
+
+-- case: a foreign key that deleted rows violate does not tell their values
+-- expect: refused 23503
+DELETE FROM tasks
+-- next
+ALTER TABLE tasks ADD FOREIGN KEY (title) REFERENCES accounts (handle)

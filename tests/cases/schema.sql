@@ -155,6 +155,10 @@ INSERT INTO other.orders VALUES (1, 'other', '2026-01-01 00:00:00+00'), (2, 'liv
 CREATE TABLE "Mixed Schema".users (id bigint PRIMARY KEY, name text, deleted_at timestamptz);
 INSERT INTO "Mixed Schema".users VALUES (1, 'Mixed', NULL), (2, 'CANARY-9d41', '2026-02-01 00:00:00+00');
 
+CREATE SCHEMA oracle_owner;
+CREATE TABLE oracle_owner.tasks (id int, title text);
+INSERT INTO oracle_owner.tasks VALUES (1, 'of the owner');
+
 -- A full unique index, so that a deleted row still takes its key.
 CREATE TABLE app.accounts (
     id int PRIMARY KEY, handle text UNIQUE, balance int NOT NULL DEFAULT 0, deleted_at timestamptz

@@ -57,7 +57,7 @@ SELECT count(*) FROM users UNION ALL SELECT sum(total) OVER () FROM orders ORDER
 SELECT 1::bigint AS id UNION SELECT id FROM users ORDER BY id
 
 -- case: a union whose column types must be resolved
-SELECT total FROM orders UNION SELECT id FROM users ORDER BY 1
+SELECT total FROM orders WHERE total > 10 UNION SELECT id FROM users ORDER BY 1
 
 -- case: mismatched arms
 -- expect: error 42601

@@ -137,3 +137,14 @@ SET pgsoftproxy.delete = 'hard'
 -- case: a hard delete by comment that the role may not do
 -- expect: refused 42501
 /* pgsoftproxy: delete=hard */ DELETE FROM users WHERE id = 5
+
+-- case: a visibility inside a string is only a string
+-- role: oracle_clerk
+SELECT '/* pgsoftproxy: visibility=all */' AS s, id FROM users ORDER BY id
+-- direct:
+SELECT '/* pgsoftproxy: visibility=all */' AS s, id FROM users WHERE deleted_at IS NULL ORDER BY id
+
+-- case: a visibility in a comment behind the statement's first word is only a comment
+SELECT /* pgsoftproxy: visibility=all */ id FROM users ORDER BY id
+-- direct:
+SELECT id FROM users WHERE deleted_at IS NULL ORDER BY id
