@@ -12,6 +12,11 @@ from pgsoftproxy.model.catalog import TABLES, Catalog, Relation
 from pgsoftproxy.model.context import Grant
 from pgsoftproxy.model.reach import destroying, exposing
 
+STATISTICS = frozenset(
+    {"pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic", "pg_statistic_ext_data"}
+)
+"""Relations of pg_catalog whose histograms hold values of rows, deleted ones included."""
+
 
 class Mode(Enum):
     """Whether a table's policy is applied or only counted."""
@@ -107,7 +112,8 @@ class Policy:
     `exposing`: views, matviews and unprotected parents through which rows of a protected table can be read,
     with that table's label. `broken`: relations that a rule names but that lack what it needs, with the
     reason; whoever names one is refused. `destroying`: unprotected relations a DELETE on which would
-    physically remove rows of a protected table through foreign keys, with that table's label.
+    physically remove rows of a protected table through foreign keys, with that table's label. `names`: the
+    relations of all these by bare name; the statistics of the server are among the names, without a relation.
     """
 
     catalog: Catalog
@@ -124,6 +130,9 @@ class Policy:
         for oid in {*self.protections, *self.exposing, *self.broken, *self.destroying}:
             relation = self.catalog.relations[oid]
             names[relation.name] = (*names.get(relation.name, ()), relation)
+        if any(protection.mode is Mode.ENFORCE for protection in self.protections.values()):
+            for name in STATISTICS:
+                names.setdefault(name, ())
         object.__setattr__(self, "names", names)
 
     def grant(self, role: str) -> Grant:

@@ -10,9 +10,9 @@ from typing import assert_never
 
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import VIEWS, Relation
-from pgsoftproxy.model.context import SearchPath
+from pgsoftproxy.model.context import SearchPath, Visibility, VisibilityMode
 from pgsoftproxy.model.effects import SetsVariable, Variable
-from pgsoftproxy.model.policy import Mode, Protection
+from pgsoftproxy.model.policy import STATISTICS, Mode, Protection
 from pgsoftproxy.rewrite.edits import EditList, apply_edits
 from pgsoftproxy.rewrite.plan import Kind, Outcome, Retag, StatementPlan
 from pgsoftproxy.rewrite.resolve import Surroundings
@@ -94,6 +94,7 @@ def _apply(query: Query, work: Work) -> None:
     for reference in sorted(query.findings.references, key=lambda found: found.location):
         relation = query.surroundings.relation(reference.node)
         if relation is None:
+            _judge_statistics(query, reference)
             continue
         if relation.oid in query.surroundings.policy.broken and reference.use is Use.NAMED:
             continue
@@ -112,6 +113,17 @@ def _apply(query: Query, work: Work) -> None:
             work.observed.append(protection.label)
         else:
             _apply_rule(query, work, reference, protection)
+
+
+def _judge_statistics(query: Query, reference: Reference) -> None:
+    node = reference.node
+    if node["relname"] not in STATISTICS or node.get("schemaname", "pg_catalog") != "pg_catalog":
+        return
+    if query.surroundings.values.visibility != Visibility(VisibilityMode.ALL):
+        raise StatementRefused(
+            f'"{node["relname"]}" shows values of deleted rows of protected tables',
+            hint="A role that may see all rows may read it after SET pgsoftproxy.visibility = 'all'.",
+        )
 
 
 def _is_read_of_view(query: Query, reference: Reference, relation: Relation) -> bool:
@@ -228,6 +240,7 @@ def _refuse_inside_utility(query: Query, reference: Reference) -> None:
     surroundings = query.surroundings
     relation = surroundings.relation(reference.node)
     if relation is None:
+        _judge_statistics(query, reference)
         return
     protection = surroundings.protection(relation)
     if protection is not None and protection.mode is Mode.OBSERVE:

@@ -56,11 +56,19 @@ class Surroundings:
         path = self.values.search_path
         if not path.certain:
             return self._any(candidates)
-        for entry in path.schemas:
-            found = self.policy.catalog.find(self.values.user if entry == "$user" else entry, name)
-            if found is not None:
-                return found if found in candidates else None
-        return None
+        found = self.in_catalog({"relname": name})
+        return found if found in candidates else None
+
+    def in_catalog(self, node: Node) -> Relation | None:
+        """Return the relation that a RangeVar means, protected or not; None if that is not known for sure."""
+        catalog, path = self.policy.catalog, self.values.search_path
+        if "schemaname" in node:
+            return catalog.find(node["schemaname"], node["relname"])
+        if not path.certain:
+            return None
+        schemas = (self.values.user if entry == "$user" else entry for entry in path.schemas)
+        found = (catalog.find(schema, node["relname"]) for schema in schemas)
+        return next((relation for relation in found if relation is not None), None)
 
     def _any(self, candidates: tuple[Relation, ...]) -> Relation:
         if len(candidates) > 1:

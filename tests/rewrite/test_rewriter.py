@@ -262,6 +262,11 @@ def test_statement_is_sent_as(name: str) -> None:
 
 
 REFUSALS = {
+    "SELECT most_common_vals FROM pg_stats": "0A000",
+    "COPY pg_catalog.pg_statistic TO STDOUT": "0A000",
+    "CREATE VIEW s AS SELECT * FROM pg_stats_ext": "0A000",
+    "DELETE FROM orders USING users RETURNING deleted_at": "0A000",
+    "DELETE FROM orders USING f(1) AS f RETURNING deleted_at": "0A000",
     "TRUNCATE logs, orders": "0A000",
     "TRUNCATE tenants CASCADE": "0A000",
     "TRUNCATE base": "0A000",
@@ -451,6 +456,18 @@ def test_from_18_on_a_field_of_the_row_is_not_read_from_old_as_a_whole() -> None
     plan = rewrite("DELETE FROM orders RETURNING (orders).id", policy(180000), context())
     assert isinstance(plan, Rewritten)
     assert plan.sql.endswith("RETURNING (ROW(old.id, old.user_id, old.deleted_at)::app.orders).id")
+
+
+def test_unqualified_column_of_the_target_alone_is_read_from_old() -> None:
+    sql = "DELETE FROM orders USING logs, users WHERE true RETURNING user_id, email, id"
+    plan = rewrite(sql, policy(180000), context())
+    assert isinstance(plan, Rewritten)
+    assert plan.sql.endswith("RETURNING old.user_id AS user_id, email, id")
+
+
+def test_role_that_sees_all_rows_may_read_statistics() -> None:
+    text = "/* pgsoftproxy: visibility=all */ SELECT * FROM pg_stats"
+    assert isinstance(rewrite(text, policy(), context("support")), Forward)
 
 
 def test_observed_statement_is_forwarded_and_noted() -> None:

@@ -153,8 +153,7 @@ def _replacement(answer: _Answer, fields: list[str], visit: _Visit) -> str | Non
             if visit.in_query:
                 _refuse_if_stamped(answer, last)
                 return None
-            _refuse_if_ambiguous(answer, last)
-            return _column(answer, last)
+            return _column(answer, last) if _is_targets_own(answer, last) else None
         return _row(answer, visit) if last == answer.name else _new_row(answer, last)
     if answer.new is not None and qualifier == [answer.new]:
         return _of_new(answer, last, visit)
@@ -249,7 +248,7 @@ def _everything(answer: _Answer) -> str:
             [*(f"{name}.*" for name in _sources(answer.work, owner["sourceRelation"])), _columns(answer)]
         )
     parts = [_columns(answer)]
-    for item in owner.get("usingClause", []):
+    for item in _other_sources(owner):
         parts.extend(f"{name}.*" for name in _sources(answer.work, item))
     return ", ".join(parts)
 
@@ -303,14 +302,35 @@ def _refuse_if_stamped(answer: _Answer, name: str) -> None:
         )
 
 
-def _refuse_if_ambiguous(answer: _Answer, name: str) -> None:
-    others = answer.merging or "usingClause" in answer.reference.owner
-    if others and (answer.old is not None or name in answer.stamped):
-        # Another source may have the column too, where PostgreSQL says 42702; do not choose for it.
+def _is_targets_own(answer: _Answer, name: str) -> bool:
+    """Tell whether an unqualified column can only be the target's.
+
+    Another source may have it too, where PostgreSQL says 42702, or may be the only one to have it. What is not
+    stamped stays as it is then; what is stamped is refused.
+    """
+    if all(_lacks(answer, item, name) for item in _other_sources(answer.reference.owner)):
+        return True
+    if name in answer.stamped or name in MOVING:
         raise StatementRefused(
             f'unqualified column "{name}" in RETURNING beside another source, DELETE on "{answer.protection.label}"',
             hint="Qualify the column with its table or alias.",
         )
+    return False
+
+
+def _other_sources(owner: Node) -> list[Node]:
+    return [owner["sourceRelation"]] if "sourceRelation" in owner else list(owner.get("usingClause", []))
+
+
+def _lacks(answer: _Answer, item: Node, name: str) -> bool:
+    node = item.get("RangeVar")
+    work = answer.work
+    if node is None or "colnames" in node.get("alias", {}) or name in SYSTEM_COLUMNS:
+        return False
+    if "schemaname" not in node and "WITH" in work.tokens.names:
+        return False  # it may be a CTE
+    relation = work.surroundings.in_catalog(node)
+    return relation is not None and relation.column(name) is None
 
 
 def _aliases(owner: Node) -> set[str]:
