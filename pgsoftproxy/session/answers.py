@@ -14,6 +14,9 @@ from pgsoftproxy.wire.backend import Fields
 UNDEFINED_FUNCTION = b"42883"
 TELLING = frozenset({b"23505", b"23P01", b"23514", b"44000"})
 """Errors whose DETAIL prints values of a row, which may be a deleted one."""
+FAILED_TRANSACTION = b"25P02"
+EARLY = frozenset({"08P01", "22021", "26000", "42601"})
+"""Errors that the server finds before it sees that the transaction has failed: REFUSAL_SQL comes too late there."""
 ENDING = frozenset({b"FATAL", b"PANIC"})
 
 
@@ -32,8 +35,12 @@ def replacement(fields: Fields, statements: Iterable[StatementPlan]) -> tuple[St
     sqlstate = value_of(fields, backend.SQLSTATE)
     message = value_of(fields, backend.MESSAGE)
     for statement in statements:
-        if statement.refusal is not None and sqlstate == UNDEFINED_FUNCTION and REFUSAL_MARKER.encode() in message:
-            return statement, statement.refusal
+        refusal = statement.refusal
+        if refusal is not None and (
+            (sqlstate == UNDEFINED_FUNCTION and REFUSAL_MARKER.encode() in message)
+            or (sqlstate == FAILED_TRANSACTION and refusal.sqlstate in EARLY)
+        ):
+            return statement, refusal
         for translation in statement.translations:
             if sqlstate == translation.sqlstate.encode() and translation.marker.encode() in message:
                 return statement, translation.refusal

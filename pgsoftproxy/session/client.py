@@ -4,10 +4,10 @@ Owns the order of what goes upstream and what is then owed. Must not know replie
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from pgsoftproxy.errors import ClientProtocolError, Refusal
-from pgsoftproxy.model.effects import Executes
 from pgsoftproxy.rewrite.plan import REFUSAL_SQL
 from pgsoftproxy.session import sqlnames
 from pgsoftproxy.session.phase import Need
@@ -34,7 +34,6 @@ class ClientSide:
         self._scanner = scanner
         self._held = False
         self._asked = False
-        self._broken = False
         self.left = False  # the client has said goodbye
         self._handlers: dict[int, Callable[[], None]] = {
             frontend.QUERY: self._query,
@@ -54,8 +53,6 @@ class ClientSide:
     def run(self) -> bool:
         """Handle all frames that are complete; raises ClientProtocolError, with all before it sent on."""
         state, scanner, handlers = self._state, self._scanner, self._handlers
-        if self._broken:
-            return False
         self._held = False
         try:
             while state.need is Need.NOTHING and not self.left:
@@ -82,20 +79,15 @@ class ClientSide:
     def _blocked(self) -> bool:
         """Hold the frame at hand if it depends on replies that have not come."""
         replies = self._state.replies
-        if replies.copies:
-            if replies.copying and not replies.copy_ends:
-                self._break_copy()
+        if replies.must_copy:
+            if replies.wants_data:
+                # The server ends the session over this message, unless its COPY has failed already.
+                replies.copy_broken = True
             else:
                 self._hold()
         elif replies.unsettled or len(replies.queue) >= self._state.limits.pipeline:
             self._hold()
         return self._held
-
-    def _break_copy(self) -> None:
-        """Let the server end the session: no message but COPY's may come now, and it does not read its body."""
-        kind = self._scanner.data[self._scanner.start]
-        self._send(frontend.message(kind, b""))
-        self._held = self._asked = self._broken = True
 
     def _hold(self) -> None:
         self._scanner.hold()
@@ -210,11 +202,24 @@ class ClientSide:
         if isinstance(script, Waits):
             self._hold()
             return
-        entry = Owed(Owes.EXECUTE, NOTHING if script is None else script)
-        if entry.script.effects and not state.replies.skipping:
-            changes = sqlnames.changes(state, entry.script.statements[0], state.tracker.whole_context())
-            if changes:
-                entry.named = {0: changes}
+        if script is None or not script.effects:
+            state.replies.push(Owed(Owes.EXECUTE, NOTHING if script is None else script))
+        else:
+            self._execute_with_effects(script)
+
+    def _execute_with_effects(self, script: Script) -> None:
+        state = self._state
+        context = state.tracker.whole_context()
+        found = sqlnames.resolve(state, script.statements[0], context)
+        if isinstance(found, Waits):
+            self._hold()
+            return
+        if isinstance(found, Refusal):
+            self._refuse_use(found)
+            state.replies.push(Owed(Owes.EXECUTE))
+            return
+        entry = Owed(Owes.EXECUTE, replace(script, statements=(found,)))
+        entry.named = {0: sqlnames.changes(state, found, context)}
         self._expect(entry)
         state.replies.push(entry)
 
@@ -234,8 +239,8 @@ class ClientSide:
     def _sync(self) -> None:
         scanner, state = self._scanner, self._state
         replies = state.replies
-        if replies.copies:
-            if replies.copying and not replies.copy_ends:
+        if replies.must_copy:
+            if replies.wants_data:
                 # Its data is still to come: the server would ignore a Sync now (COPY in the extended protocol).
                 run = scanner.drop()
                 if run:
@@ -288,19 +293,7 @@ class ClientSide:
             if isinstance(renewed, Refusal):
                 return self._refuse_use(renewed)
             found = renewed
-        if found.script.effects and any(isinstance(effect, Executes) for effect in effects_of(found.script)):
-            return self._executing(found)
         return found.script
-
-    def _executing(self, found: Prepared) -> Script | None:
-        state = self._state
-        resolved = sqlnames.resolve(state, found.script.statements[0], state.tracker.whole_context())
-        if isinstance(resolved, Waits):
-            self._hold()
-            return None
-        if isinstance(resolved, Refusal):
-            return self._refuse_use(resolved)
-        return Script.of(found.plan, (resolved,))
 
     def _renew(self, name: bytes, found: Prepared) -> Prepared | Refusal:
         """Plan a prepared statement for what is in force now; if that sends another text, prepare it again."""

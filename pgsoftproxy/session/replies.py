@@ -69,7 +69,17 @@ class Owed:
 class Replies:
     """The queue with the counts that decide whether a client's message may go on."""
 
-    __slots__ = ("copies", "copy_ends", "copying", "effects", "queue", "segment", "skipping", "unsettled")
+    __slots__ = (
+        "copies",
+        "copy_broken",
+        "copy_ends",
+        "copying",
+        "effects",
+        "queue",
+        "segment",
+        "skipping",
+        "unsettled",
+    )
 
     def __init__(self) -> None:
         self.queue: deque[Owed] = deque()
@@ -80,6 +90,17 @@ class Replies:
         self.copies = 0  # entries that may be a COPY
         self.copying = False  # the server is in copy-in mode
         self.copy_ends = 0  # CopyDone and CopyFail sent and not yet read by a COPY
+        self.copy_broken = False  # another message was sent where the server wants data
+
+    @property
+    def must_copy(self) -> bool:
+        """Tell whether only COPY data may be sent, until the replies say that the COPY is through."""
+        return self.copies > 0 and not self.copy_broken
+
+    @property
+    def wants_data(self) -> bool:
+        """Tell whether the server reads COPY data whose end was not sent yet."""
+        return self.copying and not self.copy_ends
 
     def push(self, entry: Owed) -> None:
         """Note that a message was sent."""
@@ -97,6 +118,7 @@ class Replies:
         if entry.script.copies and kind in _RUNS:
             if not self.copies:
                 self.copy_ends = 0
+                self.copy_broken = False
             self.copies += 1
 
     def head(self, reply: str) -> Owed:
@@ -121,10 +143,11 @@ class Replies:
     def fail(self) -> None:
         """Apply an error to the head, and to what the server skips because of it."""
         self.copying = False
-        self.copy_ends = 0
         head = self.queue[0]
         if head.kind is Owes.QUERY or head.kind is Owes.SYNC:
             head.failed = True
+            if head.script.copies:
+                self.copy_ends = 0
             for changes in head.named.values():
                 for change in changes:
                     change.forget()
@@ -132,6 +155,8 @@ class Replies:
         while self.queue and self.queue[0].kind is not Owes.SYNC:
             _forget(self.pop())
         self.skipping = not self.queue
+        if not self.copies:
+            self.copy_ends = 0
 
     def begin_copy(self) -> None:
         """The server went into copy-in mode for the head."""

@@ -292,13 +292,14 @@ def test_execute_behind_its_prepare_in_the_same_batch_passes() -> None:
     assert b"EXECUTE s" in ask(session, query(b"PREPARE s AS " + READ + b"; EXECUTE s"))
 
 
-def test_execute_by_the_protocol_is_looked_at_when_it_is_bound() -> None:
+def test_execute_by_the_protocol_is_looked_at_when_it_is_executed() -> None:
     session = prepared_by_sql(SUPPORT, READ)
     ask(session, parse(b"e", b"EXECUTE s"), SYNC)
     answer(session, PARSED, ready())
     run(session, SHOW_ALL, complete(b"SET"))
-    assert b"_pgsoftproxy_refused" in ask(session, bind(b"", b"e"), execute(b""), SYNC)
-    assert answer(session, refused(), ready()) == STALE + ready()
+    sent = ask(session, bind(b"", b"e"), execute(b""), SYNC)
+    assert sent == bind(b"", b"e") + parse(b"_pgsoftproxy_refused", REFUSAL) + execute(b"") + SYNC
+    assert answer(session, BOUND, refused(), ready()) == BOUND + STALE + ready()
 
 
 def test_execute_of_a_statement_of_the_protocol_is_possible_while_it_is_current() -> None:
