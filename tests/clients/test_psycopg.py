@@ -297,6 +297,19 @@ def test_visibility_set_in_a_rolled_back_transaction_is_forgotten(support: Conne
     assert support.execute(USERS).fetchall() == LIVE_USERS
 
 
+def test_visibility_may_come_as_a_startup_option_and_reset_returns_to_it(shop: Shop) -> None:
+    conninfo = shop.proxied.as_user("support").conninfo
+    with psycopg.connect(conninfo, autocommit=True, options="-c pgsoftproxy.visibility=all") as connection:
+        assert connection.execute("SHOW pgsoftproxy.visibility").fetchone() == ("all",)
+        assert connection.execute(USERS).fetchall() == ALL_USERS
+        connection.execute("SET pgsoftproxy.visibility = 'live'")
+        assert connection.execute(USERS).fetchall() == LIVE_USERS
+        connection.execute("RESET ALL")
+        assert connection.execute(USERS).fetchall() == ALL_USERS
+    with pytest.raises(psycopg.OperationalError, match='role "ann" may not use visibility all'):
+        psycopg.connect(shop.proxied.conninfo, options="-c pgsoftproxy.visibility=all")
+
+
 @pytest.mark.parametrize(
     "statement",
     [
