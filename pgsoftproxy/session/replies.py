@@ -102,6 +102,11 @@ class Replies:
         """Tell whether the server reads COPY data whose end was not sent yet."""
         return self.copying and not self.copy_ends
 
+    @property
+    def starved(self) -> bool:
+        """Tell whether the server would wait for ever if the client said no more: inside a COPY without its end."""
+        return self.wants_data and not self.copy_broken
+
     def push(self, entry: Owed) -> None:
         """Note that a message was sent."""
         kind = entry.kind

@@ -10,6 +10,7 @@ from tests.playbook import (
     FLUSH,
     PARSED,
     SYNC,
+    TERMINATE,
     Client,
     Opening,
     Server,
@@ -217,3 +218,20 @@ def test_copy_data_is_not_held_while_it_streams() -> None:
     assert ask(session, head) == head
     for _ in range(5):
         assert len(ask(session, bytes(1 << 16))) == 1 << 16
+
+
+def test_copy_that_was_sent_in_full_before_a_goodbye_is_answered() -> None:
+    session = Opening()()
+    ask(session, frontend.query(INTO), DATA, COPY_DONE, TERMINATE)
+    assert answer(session, COPY_IN) == COPY_IN
+    assert session.need is Need.NOTHING
+    assert answer(session, DONE, ready()) == DONE + ready()
+    assert session.need is Need.CLOSE
+
+
+def test_copy_whose_end_never_comes_ends_with_the_client() -> None:
+    session = Opening()()
+    ask(session, frontend.query(INTO), DATA)
+    answer(session, COPY_IN)
+    session.client_closed()
+    assert session.need is Need.CLOSE
