@@ -27,7 +27,7 @@ from pgsoftproxy.rewrite.predicates import quote_identifier, quote_literal
 from pgsoftproxy.rewrite.query import Query, rewrite_query
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules.follow_session import follow_session
-from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, show_value
+from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting, show_value
 from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, PASSING, judge_utility
 from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION, read_directives
 from pgsoftproxy.rewrite.rules.refuse_opaque import refuse_opaque_bodies, refuse_opaque_calls
@@ -189,6 +189,8 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
         return _Outcome(plan, rewritten.edits)
     if tag not in PASSING and tag not in CHANGING:
         raise StatementRefused(f"statements of kind {tag} are not known to the proxy")
+    if "setstmt" in statement:  # ALTER ROLE, ALTER DATABASE, ALTER SYSTEM
+        judge_setting(statement["setstmt"], context)
     rewrite_query(Query(text.sql, raw["stmt"], findings, surroundings), None)
     if tag in {"DoStmt", "CreateFunctionStmt"}:
         refuse_opaque_bodies(statement, policy.names)

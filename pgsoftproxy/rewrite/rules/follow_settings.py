@@ -24,10 +24,8 @@ def follow_set(statement: Node, context: Context) -> tuple[Effect, ...]:
     kind, name = statement["kind"], str(statement.get("name", "")).lower()
     if kind == "VAR_RESET_ALL":
         return (ResetsAll(),)
-    arguments = [constant(node) for node in statement.get("args", [])]
-    value = None if kind in {_DEFAULT, _RESET} else arguments
-    if kind in {_SET, _DEFAULT, _RESET}:
-        _refuse_unsafe(name, value, context)
+    value = None if kind in {_DEFAULT, _RESET} else [constant(node) for node in statement.get("args", [])]
+    judge_setting(statement, context)
     variable = _TRACKED.get(name)
     if variable is None:
         if name.startswith(PREFIX):
@@ -46,6 +44,14 @@ def follow_set(statement: Node, context: Context) -> tuple[Effect, ...]:
         is_none = name == "role" and text.lower() == "none"
         return (SetsVariable(variable, None if is_none else text, local),)
     return (SetsVariable(variable, read_value(variable, text, context), local),)
+
+
+def judge_setting(statement: Node, context: Context) -> None:
+    """Refuse a SET or RESET of what must stay as it is, also where ALTER ROLE, DATABASE or SYSTEM hold it."""
+    kind = statement["kind"]
+    if kind in {_SET, _DEFAULT, _RESET}:
+        values = [constant(node) for node in statement.get("args", [])] if kind == _SET else None
+        _refuse_unsafe(str(statement.get("name", "")).lower(), values, context)
 
 
 def read_value(variable: Variable, text: str, context: Context) -> object:

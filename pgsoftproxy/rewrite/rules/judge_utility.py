@@ -45,6 +45,8 @@ REPLACING = {
     "AT_AddIdentity": "ALTER COLUMN ADD GENERATED",
 }
 """What changes the values of a column in every row."""
+PARTS = frozenset({"OBJECT_TABCONSTRAINT", "OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY"})
+"""What belongs to a table and is renamed by naming the table."""
 HOLDERS = frozenset({"OBJECT_EXTENSION", "OBJECT_TYPE", "OBJECT_DOMAIN"})
 """What may own a table or the type of a deletion column, which CASCADE would drop with it."""
 
@@ -171,7 +173,7 @@ def _judge_rename(statement: Node, judge: _Judge) -> None:
     relation = judge.surroundings.relation(statement["relation"])
     if kind == "OBJECT_COLUMN":
         _judge_column("RENAME COLUMN", statement["subname"], relation, judge)
-    elif kind in {"OBJECT_TABLE", "OBJECT_FOREIGN_TABLE"}:
+    elif kind not in PARTS:  # ALTER INDEX and ALTER VIEW rename tables too
         judge.relation("RENAME" if "renameType" in statement else "SET SCHEMA", relation)
 
 
