@@ -6,6 +6,7 @@ before the first case hold for the whole file.
 
     -- expect: agree            rows, columns, tag and error as on the twin (the default)
     -- expect: error 42703      agree, and what they agree on is this error
+    -- expect: any              agree, be it on an error
     -- expect: refused 0A000    the proxy answers the last message with this; the twin is not asked
     -- compare: status          only that both succeed or fail alike (EXPLAIN, random values)
     -- origins: ignored         columns may come from another table than on the twin (views are expanded)
