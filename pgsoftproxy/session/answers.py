@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.policy import Mode, Policy
-from pgsoftproxy.rewrite.plan import REFUSAL_MARKER, Edit, StatementPlan, original_position
+from pgsoftproxy.rewrite.plan import REFUSAL_MARKER, Edit, Kind, StatementPlan, original_position
 from pgsoftproxy.wire import backend
 from pgsoftproxy.wire.backend import Fields
 
@@ -16,7 +16,7 @@ TELLING = frozenset({b"23505", b"23P01", b"23514", b"44000"})
 """Errors whose DETAIL prints values of a row, which may be a deleted one."""
 FAILED_TRANSACTION = b"25P02"
 EARLY = frozenset({"08P01", "22021", "26000", "42601"})
-"""Errors that the server finds before it sees that the transaction has failed: REFUSAL_SQL comes too late there."""
+"""Errors in a text or a name itself, found before the failed transaction is, where REFUSAL_SQL comes too late."""
 ENDING = frozenset({b"FATAL", b"PANIC"})
 
 
@@ -38,7 +38,7 @@ def replacement(fields: Fields, statements: Iterable[StatementPlan]) -> tuple[St
         refusal = statement.refusal
         if refusal is not None and (
             (sqlstate == UNDEFINED_FUNCTION and REFUSAL_MARKER.encode() in message)
-            or (sqlstate == FAILED_TRANSACTION and refusal.sqlstate in EARLY)
+            or (sqlstate == FAILED_TRANSACTION and refusal.sqlstate in EARLY and statement.kind is Kind.INVALID)
         ):
             return statement, refusal
         for translation in statement.translations:

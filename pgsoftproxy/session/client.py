@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from pgsoftproxy.errors import ClientProtocolError, Refusal
-from pgsoftproxy.rewrite.plan import REFUSAL_SQL
+from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Kind
 from pgsoftproxy.session import sqlnames
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.replies import NOTHING, Owed, Owes, effects_of
@@ -215,10 +215,11 @@ class ClientSide:
             self._hold()
             return
         if isinstance(found, Refusal):
-            self._refuse_use(found)
+            self._refuse_use(found, Kind.EXECUTE)
             state.replies.push(Owed(Owes.EXECUTE))
             return
-        entry = Owed(Owes.EXECUTE, replace(script, statements=(found,)))
+        copies = script.copies or found.kind is Kind.COPY
+        entry = Owed(Owes.EXECUTE, replace(script, statements=(found,), copies=copies))
         entry.named = {0: sqlnames.changes(state, found, context)}
         self._expect(entry)
         state.replies.push(entry)
@@ -321,9 +322,9 @@ class ClientSide:
         state.replies.push(Owed(Owes.PARSE, script, (change,), hidden=True))
         return renewed
 
-    def _refuse_use(self, refusal: Refusal) -> Script:
+    def _refuse_use(self, refusal: Refusal, kind: Kind = Kind.INVALID) -> Script:
         """Send, ahead of the frame at hand, a Parse that fails with this refusal: the frame is then skipped."""
-        script = Script.of(refuse(refusal).plan)
+        script = Script.of(refuse(refusal, kind).plan)
         self._send(frontend.parse(REFUSED_NAME, REFUSAL_TEXT), instead=False)
         self._state.replies.push(Owed(Owes.PARSE, script, hidden=True))
         return NOTHING

@@ -7,7 +7,7 @@ ends the session. Must not know the client's messages nor sockets.
 from collections.abc import Callable
 
 from pgsoftproxy.errors import UpstreamProtocolError
-from pgsoftproxy.model.effects import ChangesCatalog, DiscardsAll
+from pgsoftproxy.model.effects import ChangesCatalog
 from pgsoftproxy.rewrite.plan import Retag, StatementPlan
 from pgsoftproxy.session import answers
 from pgsoftproxy.session.phase import Need
@@ -113,9 +113,6 @@ class ServerSide:
         for effect in statement.effects:
             if isinstance(effect, ChangesCatalog):
                 state.catalog_changed = True
-            elif isinstance(effect, DiscardsAll):
-                state.statements.known.clear()
-                state.portals.known.clear()
 
     def _retag(self, retag: Retag, tag: bytes) -> None:
         verb, space, rest = tag.partition(b" ")

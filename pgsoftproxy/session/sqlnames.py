@@ -14,6 +14,8 @@ from pgsoftproxy.session.statements import NAME_BYTES, WAIT, Confirmable, Prepar
 from pgsoftproxy.session.variables import plain
 
 SOFT_DELETE = Retag("UPDATE", "DELETE")
+NO_STATEMENT = StatementPlan(Kind.EXECUTE)
+"""What an empty text does."""
 
 
 def resolve(state: State, statement: StatementPlan, context: Context) -> StatementPlan | Refusal | Waits:
@@ -90,9 +92,9 @@ def _current(state: State, prepared: Prepared, context: Context) -> StatementPla
         sent = sent_text(plan, prepared.text, state.codec)
     except UnicodeEncodeError:
         return None
-    if sent is None or sent != prepared.sent or len(plan.statements) != 1:
+    if sent is None or sent != prepared.sent or len(plan.statements) > 1:
         return None
-    return plan.statements[0]
+    return plan.statements[0] if plan.statements else NO_STATEMENT
 
 
 def _executing(statement: StatementPlan, inner: StatementPlan) -> StatementPlan:
@@ -100,6 +102,8 @@ def _executing(statement: StatementPlan, inner: StatementPlan) -> StatementPlan:
     effects = [effect for effect in inner.effects if not isinstance(effect, Prepares)]
     return replace(
         statement,
+        # A COPY can be prepared by the protocol, and is then answered as such.
+        kind=Kind.COPY if inner.kind is Kind.COPY else statement.kind,
         effects=(*statement.effects, *effects),
         translations=(*statement.translations, *inner.translations),
         retag=inner.retag or (SOFT_DELETE if inner.deletes else None),

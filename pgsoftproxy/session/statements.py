@@ -161,8 +161,8 @@ class Names(Generic[T]):
         return change
 
     def expect_none(self, segment: int, only: bytes | None = None) -> Iterable[Change[T]]:
-        """Note that one name, or every name, was asked to go; only names that mean something."""
-        names = {*self.known, *self.pending} if only is None else {only}
+        """Note that one name, or every name but the empty one, was asked to go; only names that mean something."""
+        names = {*self.known, *self.pending} - {b""} if only is None else {only}
         return [self.expect(name, None, segment) for name in names if name in self.known or name in self.pending]
 
 

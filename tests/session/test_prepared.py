@@ -5,6 +5,7 @@ from pgsoftproxy.wire import frontend
 from tests.playbook import (
     BOUND,
     CLOSED,
+    COPY_OUT,
     FLUSH,
     PARAMETERS,
     PARSED,
@@ -331,6 +332,44 @@ def test_deallocate_and_discard_make_names_free() -> None:
         session = prepared_by_sql(Opening(), READ)
         run(session, text, complete(text))
         assert ask(session, query(b"EXECUTE s")) == query(REFUSAL)
+
+
+def test_deallocate_all_leaves_the_unnamed_statement() -> None:
+    session = Opening()()
+    every = parse(b"e", b"DEALLOCATE ALL") + bind(b"", b"e") + execute(b"")
+    ask(session, parse(b"", READ), parse(b"s", READ), every, SYNC)
+    answer(session, PARSED * 3, BOUND, complete(b"DEALLOCATE ALL"), ready())
+    assert ask(session, bind(b"", b""), SYNC) == bind(b"", b"") + SYNC
+    assert b"_pgsoftproxy_refused" in ask(session, bind(b"", b"s"), SYNC)
+
+
+def test_execute_of_a_copy_that_the_protocol_prepared_is_a_copy() -> None:
+    session = with_statement(Opening(), b"COPY app.logs TO STDOUT")
+    ask(session, query(b"EXECUTE s"), query(b"SELECT 1"))
+    assert session.stalled
+    reply = COPY_OUT + complete(b"COPY 0") + ready()
+    assert answer(session, reply) == reply
+
+
+def test_execute_of_an_empty_statement_passes() -> None:
+    session = with_statement(Opening(), b"")
+    assert ask(session, query(b"EXECUTE s")) == query(b"EXECUTE s")
+
+
+def test_refusal_in_a_failed_transaction_is_told_as_the_server_would() -> None:
+    aborted = error(b"25P02", b"current transaction is aborted")
+    session = Opening()()
+    ask(session, query(b"BEGIN"))
+    answer(session, complete(b"BEGIN"), ready(b"T"))
+    ask(session, query(b"SELEC 1"), query(b"EXECUTE x"), bind(b"", b"x"), SYNC)
+    replies = (aborted, ready(b"E"), aborted, ready(b"E"), aborted, ready(b"E"))
+    assert answer(session, *replies) == b"".join(
+        (
+            *(refusal("42601", 'syntax error at or near "SELEC"', position=1), ready(b"E")),
+            *(aborted, ready(b"E")),
+            *(refusal("26000", 'prepared statement "x" does not exist'), ready(b"E")),
+        )
+    )
 
 
 def test_deallocate_that_fails_changes_nothing() -> None:

@@ -273,7 +273,7 @@ def test_any_pipeline_is_answered_as_by_the_server_itself(tables: Database, seed
     data = b"".join(a_step(rng) for _ in range(rng.randrange(1, 40))) + SYNC + query(b"SELECT 'end'") + TERMINATE
     with Line(tables) as line:
         expected = comparable(line.all_of(data))
-    tables.execute("TRUNCATE plain; DROP TABLE IF EXISTS more")
+    tables.execute("TRUNCATE plain; DROP TABLE IF EXISTS more, app.more")
     sizes = random.Random(seed)  # noqa: S311 - no secret
 
     def pieces(whole: bytes) -> Iterator[bytes]:
