@@ -247,6 +247,14 @@ class Context:
     variables: Variables
     role: str = ""
     grant: Grant = field(default_factory=Grant)
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.variables, self.role, self.grant)))
+
+    def __hash__(self) -> int:
+        # Looked up with every statement, made only when a variable changes.
+        return self._hash
 
     def after(self, effect: Effect) -> "Context":
         """Return the context that the next statement of a batch sees."""
