@@ -38,7 +38,11 @@ def replacement(fields: Fields, statements: Iterable[StatementPlan]) -> tuple[St
         refusal = statement.refusal
         if refusal is not None and (
             (sqlstate == UNDEFINED_FUNCTION and REFUSAL_MARKER.encode() in message)
-            or (sqlstate == FAILED_TRANSACTION and refusal.sqlstate in EARLY and statement.kind is Kind.INVALID)
+            or (
+                sqlstate == FAILED_TRANSACTION
+                and refusal.sqlstate in EARLY
+                and statement.kind is Kind.INVALID
+            )
         ):
             return statement, refusal
         for translation in statement.translations:
@@ -52,7 +56,12 @@ def with_position(fields: Fields, edits: tuple[Edit, ...]) -> Fields:
     if not edits:
         return fields
     return [
-        (code, b"%d" % original_position(edits, int(value)) if code == backend.POSITION and value.isdigit() else value)
+        (
+            code,
+            b"%d" % original_position(edits, int(value))
+            if code == backend.POSITION and value.isdigit()
+            else value,
+        )
         for code, value in fields
     ]
 

@@ -5,22 +5,27 @@ Owns the order of what goes upstream and what is then owed. Must not know replie
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
 
 from pgsoftproxy.errors import ClientProtocolError, Refusal
-from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Kind
+from pgsoftproxy.rewrite.plan import Kind
 from pgsoftproxy.session import sqlnames
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.replies import NOTHING, Owed, Owes, effects_of
 from pgsoftproxy.session.state import State
-from pgsoftproxy.session.statements import NAME_BYTES, Confirmable, Gone, Prepared, Script, Waits
-from pgsoftproxy.session.texts import FASTPATH, Planned, malformed, plan_batch, plan_text, refuse, too_long
+from pgsoftproxy.session.statements import NAME_BYTES, Confirmable, Script, Waits
+from pgsoftproxy.session.texts import (
+    FASTPATH,
+    REFUSAL_TEXT,
+    Planned,
+    malformed,
+    plan_batch,
+    plan_text,
+    refuse,
+    too_long,
+)
+from pgsoftproxy.session.uses import Uses, prepare
 from pgsoftproxy.wire import frontend
 from pgsoftproxy.wire.framing import HEADER, Scanner
-
-REFUSAL_TEXT: Final = REFUSAL_SQL.encode()
-REFUSED_NAME: Final = b"_pgsoftproxy_refused"
-"""The name under which a refusing Parse is sent ahead of a Bind; it never succeeds, so none ever exists."""
 
 
 class ClientSide:
@@ -32,6 +37,7 @@ class ClientSide:
     def __init__(self, state: State, scanner: Scanner) -> None:
         self._state = state
         self._scanner = scanner
+        self._uses = Uses(state, self._ahead)
         self._held = False
         self._asked = False
         self.left = False  # the client has said goodbye
@@ -149,14 +155,13 @@ class ClientSide:
         else:
             name, text, types = parts
             planned = plan_text(state, text)
-        script = Script.of(planned.plan)
-        prepared = _prepared(state, planned, script, (text, types))
+        prepared = prepare(state, planned, (text, types))
         change = state.statements.expect(name[:NAME_BYTES], prepared, state.replies.segment)
         if planned.sent is None:
             self._send(frontend.parse(name[:NAME_BYTES], REFUSAL_TEXT))
         elif planned.sent is not text:
             self._send(frontend.parse(name, planned.sent, types))
-        entry = Owed(Owes.PARSE, script, (change,))
+        entry = Owed(Owes.PARSE, prepared.script, (change,))
         entry.name = name
         state.replies.push(entry)
 
@@ -215,7 +220,7 @@ class ClientSide:
             self._hold()
             return
         if isinstance(found, Refusal):
-            self._refuse_use(found, Kind.EXECUTE)
+            self._uses.refuse(found, Kind.EXECUTE)
             state.replies.push(Owed(Owes.EXECUTE))
             return
         copies = script.copies or found.kind is Kind.COPY
@@ -282,56 +287,11 @@ class ClientSide:
 
     def _script_to_use(self, name: bytes) -> Script | None:
         """Return the script of a prepared statement, made current if it was not; None if the frame is held."""
-        state = self._state
-        found = state.statements.find(name[:NAME_BYTES], state.replies.segment)
-        if isinstance(found, Waits):
+        script = self._uses.script(name)
+        if isinstance(script, Waits):
             self._hold()
             return None
-        if found is None:
-            return self._refuse_use(sqlnames.missing(name.decode(state.codec, "replace")))
-        if found.version != state.policy.version or found.context is not state.tracker.context:
-            renewed = self._renew(name, found)
-            if isinstance(renewed, Refusal):
-                return self._refuse_use(renewed)
-            found = renewed
-        return found.script
+        return script
 
-    def _renew(self, name: bytes, found: Prepared) -> Prepared | Refusal:
-        """Plan a prepared statement for what is in force now; if that sends another text, prepare it again."""
-        state = self._state
-        if found.version == state.policy.version and found.context == state.tracker.context:
-            found.context = state.tracker.context
-            return found
-        planned = plan_text(state, found.text)
-        script = Script.of(planned.plan)
-        if planned.sent is None:
-            refusal = script.statements[0].refusal
-            assert refusal is not None
-            return refusal
-        if planned.sent == found.sent:
-            found.plan, found.script = planned.plan, script
-            found.context, found.version = state.tracker.context, state.policy.version
-            return found
-        if found.types is None:
-            return sqlnames.stale(name.decode(state.codec, "replace"))
-        renewed = _prepared(state, planned, script, (found.text, found.types))
-        change = state.statements.expect(name[:NAME_BYTES], renewed, state.replies.segment)
-        self._send(frontend.close(b"S", name), instead=False)
-        self._send(frontend.parse(name, planned.sent, found.types), instead=False)
-        state.replies.push(Owed(Owes.CLOSE, NOTHING, (Gone(found),), hidden=True))
-        state.replies.push(Owed(Owes.PARSE, script, (change,), hidden=True))
-        return renewed
-
-    def _refuse_use(self, refusal: Refusal, kind: Kind = Kind.INVALID) -> Script:
-        """Send, ahead of the frame at hand, a Parse that fails with this refusal: the frame is then skipped."""
-        script = Script.of(refuse(refusal, kind).plan)
-        self._send(frontend.parse(REFUSED_NAME, REFUSAL_TEXT), instead=False)
-        self._state.replies.push(Owed(Owes.PARSE, script, hidden=True))
-        return NOTHING
-
-
-def _prepared(state: State, planned: Planned, script: Script, given: tuple[bytes, bytes]) -> Prepared:
-    text, types = given
-    return Prepared(
-        text, types, planned.plan, script, state.tracker.context, state.policy.version, planned.sent
-    )
+    def _ahead(self, frame: bytes) -> None:
+        self._send(frame, instead=False)

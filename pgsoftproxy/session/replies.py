@@ -43,10 +43,26 @@ class Owed:
     `named` holds, by index of the statement, the names that SQL's PREPARE and DEALLOCATE change.
     """
 
-    __slots__ = ("changes", "effects", "failed", "hidden", "index", "kind", "name", "named", "script", "settles")
+    __slots__ = (
+        "changes",
+        "effects",
+        "failed",
+        "hidden",
+        "index",
+        "kind",
+        "name",
+        "named",
+        "script",
+        "settles",
+    )
 
     def __init__(
-        self, kind: Owes, script: Script = NOTHING, changes: tuple[Confirmable, ...] = (), *, hidden: bool = False
+        self,
+        kind: Owes,
+        script: Script = NOTHING,
+        changes: tuple[Confirmable, ...] = (),
+        *,
+        hidden: bool = False,
     ) -> None:
         self.kind = kind
         self.script = script

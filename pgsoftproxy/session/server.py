@@ -193,7 +193,9 @@ class ServerSide:
             if not entry.failed and entry.statement is not None:
                 raise UpstreamProtocolError("the upstream server completed fewer statements than were sent")
         elif entry.kind is not Owes.SYNC:
-            raise UpstreamProtocolError(f"the upstream server sent ReadyForQuery where {entry.kind.value} was due")
+            raise UpstreamProtocolError(
+                f"the upstream server sent ReadyForQuery where {entry.kind.value} was due"
+            )
         replies.pop()
         for change in entry.changes:
             change.confirm()

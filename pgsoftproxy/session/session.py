@@ -263,7 +263,9 @@ class Session:
             case backend.READY:
                 self._begin()
             case _:
-                raise UpstreamProtocolError(f"the upstream server sent message type {kind} before it was ready")
+                raise UpstreamProtocolError(
+                    f"the upstream server sent message type {kind} before it was ready"
+                )
 
     def _begin(self) -> None:
         self._authentication.end(self._from_upstream.body())

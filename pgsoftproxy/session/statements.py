@@ -163,7 +163,9 @@ class Names(Generic[T]):
     def expect_none(self, segment: int, only: bytes | None = None) -> Iterable[Change[T]]:
         """Note that one name, or every name but the empty one, was asked to go; only names that mean something."""
         names = {*self.known, *self.pending} - {b""} if only is None else {only}
-        return [self.expect(name, None, segment) for name in names if name in self.known or name in self.pending]
+        return [
+            self.expect(name, None, segment) for name in names if name in self.known or name in self.pending
+        ]
 
 
 def sent_text(plan: Plan, text: bytes, encoding: str) -> bytes | None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import Context
-from pgsoftproxy.rewrite.plan import Kind, Outcome, Plan, Refused, StatementPlan
+from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Kind, Outcome, Plan, Refused, StatementPlan
 from pgsoftproxy.session import sqlnames
 from pgsoftproxy.session.state import State
 from pgsoftproxy.session.statements import Confirmable, Script, Waits, sent_text
 
+REFUSAL_TEXT = REFUSAL_SQL.encode()
 FASTPATH = Refusal(
     "0A000",
     "function calls by the FunctionCall message are not supported",

@@ -58,7 +58,11 @@ class Tracker:
     def confirm(self, effects: Iterable[Effect], tag: bytes) -> None:
         """Apply the effects of a statement that the server has completed with this command tag."""
         for effect in effects:
-            if tag == b"ROLLBACK" and isinstance(effect, Transaction) and effect.verb is TransactionVerb.COMMIT:
+            if (
+                tag == b"ROLLBACK"
+                and isinstance(effect, Transaction)
+                and effect.verb is TransactionVerb.COMMIT
+            ):
                 effect = replace(effect, verb=TransactionVerb.ROLLBACK)
             self.confirmed = self.confirmed.after(effect)
 
@@ -118,7 +122,9 @@ class Tracker:
         known = self.context.variables
         if self.foreseen.current is not known.current or self.foreseen.defaults is not known.defaults:
             context = self._context()
-            if context != self.context:  # keep its identity where it can be kept: it is compared by that first
+            if (
+                context != self.context
+            ):  # keep its identity where it can be kept: it is compared by that first
                 self.context = context
 
     def _context(self) -> Context:

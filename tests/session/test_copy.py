@@ -224,7 +224,6 @@ def test_copy_that_was_sent_in_full_before_a_goodbye_is_answered() -> None:
     session = Opening()()
     ask(session, frontend.query(INTO), DATA, COPY_DONE, TERMINATE)
     assert answer(session, COPY_IN) == COPY_IN
-    assert session.need is Need.NOTHING
     assert answer(session, DONE, ready()) == DONE + ready()
     assert session.need is Need.CLOSE
 

@@ -50,7 +50,11 @@ CONNECT = Call(connect)
 
 def negotiate(version: int, *options: bytes) -> bytes:
     """Build a NegotiateProtocolVersion."""
-    body = version.to_bytes(4, "big") + len(options).to_bytes(4, "big") + b"".join(one + b"\0" for one in options)
+    body = (
+        version.to_bytes(4, "big")
+        + len(options).to_bytes(4, "big")
+        + b"".join(one + b"\0" for one in options)
+    )
     return backend.message(backend.NEGOTIATE, body)
 
 
@@ -244,11 +248,15 @@ def test_a_login_that_the_server_refuses_is_refused_in_its_words() -> None:
 
 
 def test_a_client_may_leave_in_the_middle_of_the_login() -> None:
-    session = play(fresh, [Client(startup()), CONNECT, Upstream(startup()), Client(TERMINATE), Upstream(TERMINATE)])
+    session = play(
+        fresh, [Client(startup()), CONNECT, Upstream(startup()), Client(TERMINATE), Upstream(TERMINATE)]
+    )
     assert session.need is Need.CLOSE
 
 
-@pytest.mark.parametrize("data", [b"\0\0\0\0", b"\0\0\0\7\0\3\0", b"GET / HTTP/1.1\r\n", b"\xff\xff\xff\xff\0\3\0\0"])
+@pytest.mark.parametrize(
+    "data", [b"\0\0\0\0", b"\0\0\0\7\0\3\0", b"GET / HTTP/1.1\r\n", b"\xff\xff\xff\xff\0\3\0\0"]
+)
 def test_a_first_packet_of_an_impossible_length_ends_the_session(data: bytes) -> None:
     session = fresh()
     session.from_client(data)
@@ -283,7 +291,9 @@ def test_a_database_that_cannot_be_served_is_a_clear_error() -> None:
     assert session.phase is Phase.CLOSED
 
 
-@pytest.mark.parametrize(("name", "value"), [("client_encoding", "EUC_JP"), ("standard_conforming_strings", "off")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("client_encoding", "EUC_JP"), ("standard_conforming_strings", "off")]
+)
 def test_a_server_that_starts_with_an_unreadable_setting_ends_the_session(name: str, value: str) -> None:
     session = fresh()
     ask(session, startup())

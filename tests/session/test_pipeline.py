@@ -46,9 +46,7 @@ from tests.rewrite import example
 query = frontend.query
 READ, GUARDED = b"SELECT id FROM app.users", b"SELECT id FROM app.users WHERE app.users.deleted_at IS NULL"
 DELETE = b"DELETE FROM app.orders"
-UPDATE = (
-    b"UPDATE app.orders SET deleted_at = pg_catalog.now() WHERE app.orders.deleted_at IS NULL"
-)
+UPDATE = b"UPDATE app.orders SET deleted_at = pg_catalog.now() WHERE app.orders.deleted_at IS NULL"
 TRUNCATE = b"TRUNCATE app.users"
 TRUNCATE_REFUSED = refusal(
     "0A000",
@@ -88,7 +86,9 @@ def test_soft_delete_answers_with_the_tag_of_a_delete() -> None:
             ToClient(complete(b"DELETE 3"), ready()),
         ],
     )
-    assert {(plan.deletes, role, count) for plan, role, count in heard.statements} == {("app.orders", "web", 3)}
+    assert {(plan.deletes, role, count) for plan, role, count in heard.statements} == {
+        ("app.orders", "web", 3)
+    }
 
 
 def test_each_statement_of_a_batch_gets_its_own_tag() -> None:
@@ -162,7 +162,9 @@ def test_refusal_waits_for_earlier_replies_and_the_rest_up_to_sync_is_skipped() 
                 query(b"SELECT 2"),
             ),
             Server(PARSED, BOUND, DATA_ROW, complete(b"SELECT 1"), refused(), ready(), rows(), ready()),
-            ToClient(PARSED, BOUND, DATA_ROW, complete(b"SELECT 1"), TRUNCATE_REFUSED, ready(), rows(), ready()),
+            ToClient(
+                PARSED, BOUND, DATA_ROW, complete(b"SELECT 1"), TRUNCATE_REFUSED, ready(), rows(), ready()
+            ),
         ],
     )
 
@@ -268,7 +270,10 @@ def test_empty_statement_is_executed() -> None:
 def test_execute_of_a_cursor_declared_in_sql_passes() -> None:
     session = Opening()()
     ask(session, frontend.execute(b"cursor", 10), SYNC)
-    assert answer(session, DATA_ROW, complete(b"SELECT 1"), ready()) == DATA_ROW + complete(b"SELECT 1") + ready()
+    assert (
+        answer(session, DATA_ROW, complete(b"SELECT 1"), ready())
+        == DATA_ROW + complete(b"SELECT 1") + ready()
+    )
 
 
 def test_error_position_is_mapped_back_into_the_clients_text() -> None:
@@ -379,7 +384,9 @@ def test_malformed_parse_is_refused_in_its_place() -> None:
     session = Opening()()
     sent = ask(session, frontend.message(frontend.PARSE, b"s\0SELECT 1\0; SELECT 2\0\0\0"), SYNC)
     assert sent == frontend.parse(b"s", REFUSAL) + SYNC
-    assert answer(session, refused(), ready()).startswith(refusal("08P01", "insufficient data left in message"))
+    assert answer(session, refused(), ready()).startswith(
+        refusal("08P01", "insufficient data left in message")
+    )
 
 
 @pytest.mark.parametrize(
@@ -588,7 +595,9 @@ def test_use_of_another_visibility_is_told_once_it_happened() -> None:
 
 def test_reloaded_policy_is_in_force_from_the_next_statement() -> None:
     session = Opening()()
-    session.policy_changed(replace(example.policy(), protections={}, exposing={}, broken={}, destroying={}, version=2))
+    session.policy_changed(
+        replace(example.policy(), protections={}, exposing={}, broken={}, destroying={}, version=2)
+    )
     assert ask(session, query(READ)) == query(READ)
 
 

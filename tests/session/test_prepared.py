@@ -124,7 +124,9 @@ def test_statement_follows_a_search_path_that_makes_its_table_protected() -> Non
     run(session, b"SET search_path = app", complete(b"SET"))
     sent = ask(session, bind(b"", b"s"))
     assert sent == (
-        close(b"S", b"s") + parse(b"s", b"SELECT id FROM users WHERE users.deleted_at IS NULL") + bind(b"", b"s")
+        close(b"S", b"s")
+        + parse(b"s", b"SELECT id FROM users WHERE users.deleted_at IS NULL")
+        + bind(b"", b"s")
     )
 
 
@@ -133,10 +135,15 @@ def test_statement_is_prepared_again_in_the_middle_of_a_pipeline() -> None:
     use = (bind(b"", b"s"), execute(b""))
     session = with_statement(SUPPORT, READ)
     again = close(b"S", b"s") + parse(b"s", READ)
-    assert ask(session, *use, *set_all, *use, *use, SYNC) == b"".join((*use, *set_all, again, *use, *use, SYNC))
+    assert ask(session, *use, *set_all, *use, *use, SYNC) == b"".join(
+        (*use, *set_all, again, *use, *use, SYNC)
+    )
     one = BOUND + complete(b"SELECT 1")
     set_done = PARSED + BOUND + complete(b"SET")
-    assert answer(session, one, set_done, CLOSED, PARSED, one, one, ready()) == one + set_done + one + one + ready()
+    assert (
+        answer(session, one, set_done, CLOSED, PARSED, one, one, ready())
+        == one + set_done + one + one + ready()
+    )
 
 
 def test_failed_pipeline_leaves_the_statement_as_it_was() -> None:
@@ -177,7 +184,9 @@ def test_unnamed_statement_is_gone_after_a_query() -> None:
     ask(session, parse(b"", READ), SYNC)
     answer(session, PARSED, ready())
     run(session, b"SELECT 1", rows())
-    assert ask(session, bind(b"", b""), SYNC) == parse(b"_pgsoftproxy_refused", REFUSAL) + bind(b"", b"") + SYNC
+    assert (
+        ask(session, bind(b"", b""), SYNC) == parse(b"_pgsoftproxy_refused", REFUSAL) + bind(b"", b"") + SYNC
+    )
     assert answer(session, refused(), ready()) == (
         refusal("26000", "unnamed prepared statement does not exist") + ready()
     )

@@ -144,7 +144,9 @@ def test_search_path_that_a_function_sets_is_followed_where_the_server_reports_i
     tables: Database, through: Through
 ) -> None:
     tables.execute("CREATE FUNCTION sneaky() RETURNS void LANGUAGE sql SET search_path = app AS 'SELECT'")
-    tables.execute("CREATE FUNCTION go() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET search_path = app; END $$")
+    tables.execute(
+        "CREATE FUNCTION go() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET search_path = app; END $$"
+    )
     through.ask(query(b"SELECT sneaky(), go()"))
     if tables.server.version >= 18:
         assert ids(through.ask(query(b"SELECT id FROM items ORDER BY id"))) == [1, 2, 3]
@@ -204,14 +206,32 @@ def test_error_names_the_place_in_the_clients_own_text(through: Through) -> None
 
 
 TEXTS = (
-    *(b"SELECT 1", b"SELECT 1/0", b"SELEC 1", b"SELECT nothing", b"", b"TABLE plain", b"INSERT INTO plain VALUES (1)"),
+    *(
+        b"SELECT 1",
+        b"SELECT 1/0",
+        b"SELEC 1",
+        b"SELECT nothing",
+        b"",
+        b"TABLE plain",
+        b"INSERT INTO plain VALUES (1)",
+    ),
     *(b"BEGIN", b"COMMIT", b"ROLLBACK", b"SAVEPOINT a", b"ROLLBACK TO a", b"RELEASE a"),
-    *(b"SET search_path = app, public", b"SET LOCAL search_path = public", b"RESET search_path", b"DELETE FROM plain"),
+    *(
+        b"SET search_path = app, public",
+        b"SET LOCAL search_path = public",
+        b"RESET search_path",
+        b"DELETE FROM plain",
+    ),
     *(b"PREPARE s AS SELECT 2", b"EXECUTE s", b"DEALLOCATE s", b"DEALLOCATE ALL"),
     *(b"CREATE TABLE more (id int)", b"DROP TABLE more", b"COPY plain TO STDOUT"),
 )
 BATCHES = (
-    *(b"SELECT 1; SELECT 2", b"BEGIN; SELECT 1; COMMIT", b"SELECT 1; SELECT 1/0; SELECT 2", b"BEGIN; SELECT 1/0"),
+    *(
+        b"SELECT 1; SELECT 2",
+        b"BEGIN; SELECT 1; COMMIT",
+        b"SELECT 1; SELECT 1/0; SELECT 2",
+        b"BEGIN; SELECT 1/0",
+    ),
     *(b"SELECT 1; COMMIT; SELECT 2", b"INSERT INTO plain VALUES (2); ROLLBACK; TABLE plain", b";;"),
     *(b"PREPARE s AS SELECT 3; EXECUTE s", b"SELECT 1; SELEC"),
 )
@@ -270,7 +290,9 @@ def comparable(messages: list[Message]) -> list[object]:
 @pytest.mark.parametrize("seed", range(60))
 def test_any_pipeline_is_answered_as_by_the_server_itself(tables: Database, seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311 - no secret
-    data = b"".join(a_step(rng) for _ in range(rng.randrange(1, 40))) + SYNC + query(b"SELECT 'end'") + TERMINATE
+    data = (
+        b"".join(a_step(rng) for _ in range(rng.randrange(1, 40))) + SYNC + query(b"SELECT 'end'") + TERMINATE
+    )
     with Line(tables) as line:
         expected = comparable(line.all_of(data))
     tables.execute("TRUNCATE plain; DROP TABLE IF EXISTS more, app.more")

@@ -67,7 +67,10 @@ def test_the_packets_own_parameters_go_over_its_options() -> None:
 
 
 def test_the_last_of_several_settings_counts_as_it_does_for_the_server() -> None:
-    assert read(options="-c pgsoftproxy.visibility=all -c pgsoftproxy.visibility=live").visibility == Visibility()
+    assert (
+        read(options="-c pgsoftproxy.visibility=all -c pgsoftproxy.visibility=live").visibility
+        == Visibility()
+    )
 
 
 def test_a_search_path_of_unknown_characters_is_not_trusted() -> None:

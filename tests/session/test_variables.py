@@ -203,7 +203,14 @@ def test_client_is_not_read_while_a_statement_waits() -> None:
 
 def test_transaction_control_alone_holds_nothing_back() -> None:
     session = SUPPORT()
-    frames = [query(b"BEGIN"), query(READ), query(b"SAVEPOINT a"), query(b"RELEASE a"), query(b"COMMIT"), query(READ)]
+    frames = [
+        query(b"BEGIN"),
+        query(READ),
+        query(b"SAVEPOINT a"),
+        query(b"RELEASE a"),
+        query(b"COMMIT"),
+        query(READ),
+    ]
     expected = b"".join(query(GUARDED) if frame == query(READ) else frame for frame in frames)
     assert ask(session, *frames) == expected
     assert not session.stalled

@@ -23,7 +23,9 @@ def frame(kind: str, body: bytes) -> bytes:
     return kind.encode() + (len(body) + 4).to_bytes(4, "big") + body
 
 
-def scan(pieces: list[bytes], dropped: str = "", replaced: str = "") -> tuple[list[tuple[str, bytes, bool]], bytes]:
+def scan(
+    pieces: list[bytes], dropped: str = "", replaced: str = ""
+) -> tuple[list[tuple[str, bytes, bool]], bytes]:
     """Return the wanted frames (type, wanted part, whether that is all) and the bytes that pass."""
     scanner, seen, passed = Scanner(RULES), [], bytearray()
     for piece in pieces:

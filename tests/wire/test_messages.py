@@ -90,7 +90,9 @@ def test_startup_parameters_are_read_as_built(parameters: list[tuple[bytes, byte
     assert frontend.startup_parameters(parsed.body) == tuple(parameters)
 
 
-@pytest.mark.parametrize("malformed", [b"", b"user", b"u\0", b"u\0\0", b"u\0web", b"u\0web\0", b"\0\0web\0\0"])
+@pytest.mark.parametrize(
+    "malformed", [b"", b"user", b"u\0", b"u\0\0", b"u\0web", b"u\0web\0", b"\0\0web\0\0"]
+)
 def test_startup_parameters_of_the_wrong_form_are_refused(malformed: bytes) -> None:
     with pytest.raises(ClientProtocolError, match="invalid startup packet layout"):
         frontend.startup_parameters(malformed)
@@ -132,7 +134,14 @@ def test_a_nul_in_a_refusal_does_not_break_its_frame() -> None:
 
 @pytest.mark.parametrize(
     ("tag", "count"),
-    [(b"DELETE 3", 3), (b"INSERT 0 12", 12), (b"SELECT 0", 0), (b"BEGIN", None), (b"CREATE TABLE", None), (b"", None)],
+    [
+        (b"DELETE 3", 3),
+        (b"INSERT 0 12", 12),
+        (b"SELECT 0", 0),
+        (b"BEGIN", None),
+        (b"CREATE TABLE", None),
+        (b"", None),
+    ],
 )
 def test_the_count_of_a_tag_is_its_last_word(tag: bytes, count: int | None) -> None:
     assert backend.tag_rows(tag) == count

@@ -1,0 +1,84 @@
+"""The use of a prepared statement: it follows what is in force now, not when it was prepared.
+
+Decides whether what the server has under a name may be used, must be prepared again, or is refused. Sends ahead
+of the frame that uses it; must not know that frame.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from pgsoftproxy.errors import Refusal
+from pgsoftproxy.rewrite.plan import Kind
+from pgsoftproxy.session import sqlnames
+from pgsoftproxy.session.replies import NOTHING, Owed, Owes
+from pgsoftproxy.session.state import State
+from pgsoftproxy.session.statements import NAME_BYTES, Gone, Prepared, Script, Waits
+from pgsoftproxy.session.texts import REFUSAL_TEXT, Planned, plan_text, refuse
+from pgsoftproxy.wire import frontend
+
+REFUSED_NAME: Final = b"_pgsoftproxy_refused"
+"""The name under which a refusing Parse is sent ahead of a use; it never succeeds, so none ever exists."""
+
+
+def prepare(state: State, planned: Planned, given: tuple[bytes, bytes]) -> Prepared:
+    """Return the prepared statement of a Parse that gave this text and these parameter types."""
+    text, types = given
+    script, context = Script.of(planned.plan), state.tracker.context
+    return Prepared(text, types, planned.plan, script, context, state.policy.version, planned.sent)
+
+
+class Uses:
+    """Look up prepared statements of one session; `send` sends a frame ahead of the one at hand."""
+
+    def __init__(self, state: State, send: Callable[[bytes], None]) -> None:
+        self._state = state
+        self._send = send
+
+    def script(self, name: bytes) -> Script | Waits:
+        """Return the script of a prepared statement, made current if it was not."""
+        state = self._state
+        found = state.statements.find(name[:NAME_BYTES], state.replies.segment)
+        if isinstance(found, Waits):
+            return found
+        if found is None:
+            return self.refuse(sqlnames.missing(name.decode(state.codec, "replace")))
+        if found.version == state.policy.version and found.context is state.tracker.context:
+            return found.script
+        return self._renewed(name, found)
+
+    def refuse(self, refusal: Refusal, kind: Kind = Kind.INVALID) -> Script:
+        """Send, ahead of the frame at hand, a Parse that fails with this refusal: the frame is then skipped."""
+        script = Script.of(refuse(refusal, kind).plan)
+        self._send(frontend.parse(REFUSED_NAME, REFUSAL_TEXT))
+        self._state.replies.push(Owed(Owes.PARSE, script, hidden=True))
+        return NOTHING
+
+    def _renewed(self, name: bytes, found: Prepared) -> Script:
+        """Plan a prepared statement for what is in force now; if that sends another text, prepare it again."""
+        state = self._state
+        if found.version == state.policy.version and found.context == state.tracker.context:
+            found.context = state.tracker.context
+            return found.script
+        planned = plan_text(state, found.text)
+        if planned.sent is None:
+            refusal = Script.of(planned.plan).statements[0].refusal
+            assert refusal is not None
+            return self.refuse(refusal)
+        if planned.sent != found.sent:
+            return self._prepared_again(name, found, planned)
+        found.plan, found.script = planned.plan, Script.of(planned.plan)
+        found.context, found.version = state.tracker.context, state.policy.version
+        return found.script
+
+    def _prepared_again(self, name: bytes, found: Prepared, planned: Planned) -> Script:
+        state = self._state
+        if found.types is None:
+            return self.refuse(sqlnames.stale(name.decode(state.codec, "replace")))
+        assert planned.sent is not None
+        again = prepare(state, planned, (found.text, found.types))
+        change = state.statements.expect(name[:NAME_BYTES], again, state.replies.segment)
+        self._send(frontend.close(b"S", name))
+        self._send(frontend.parse(name, planned.sent, found.types))
+        state.replies.push(Owed(Owes.CLOSE, NOTHING, (Gone(found),), hidden=True))
+        state.replies.push(Owed(Owes.PARSE, again.script, (change,), hidden=True))
+        return again.script
