@@ -6,7 +6,7 @@ Holds it and nothing else: what a message does to it is in `client` and `server`
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import Planner
-from pgsoftproxy.rewrite.plan import Plan, Refused, StatementPlan
+from pgsoftproxy.rewrite.plan import Plan, StatementPlan
 from pgsoftproxy.session.limits import SessionLimits
 from pgsoftproxy.session.observer import Observer
 from pgsoftproxy.session.phase import Need
@@ -14,6 +14,8 @@ from pgsoftproxy.session.replies import Replies
 from pgsoftproxy.session.startup import Startup
 from pgsoftproxy.session.statements import Names, Prepared, Script
 from pgsoftproxy.session.variables import Tracker
+
+KEPT_SCRIPTS = 256
 
 
 class State:
@@ -30,6 +32,7 @@ class State:
         "policy",
         "portals",
         "replies",
+        "scripts",
         "startup",
         "statements",
         "to_client",
@@ -47,6 +50,7 @@ class State:
         self.replies = Replies()
         self.statements: Names[Prepared] = Names()
         self.portals: Names[Script] = Names()
+        self.scripts: dict[int, tuple[Plan, Script]] = {}
         self.codec = "utf-8"
         self.in_transaction = False  # what the last ReadyForQuery said
         self.catalog_changed = False  # confirmed DDL waits for its transaction's end
@@ -68,12 +72,18 @@ class State:
         self.policy = policy
         self.tracker.regrant(policy.grant(self.startup.user))
 
+    def script_of(self, plan: Plan) -> Script:
+        """Return the script of a plan; the last plans' are kept, because cached plans come again and again."""
+        kept = self.scripts.get(id(plan))
+        if kept is not None and kept[0] is plan:
+            return kept[1]
+        if len(self.scripts) >= KEPT_SCRIPTS:
+            self.scripts.clear()
+        script = Script.of(plan)
+        self.scripts[id(plan)] = plan, script
+        return script
+
     def report_refusal(self, refusal: Refusal, statement: StatementPlan) -> None:
         """Tell the observer that the refusal goes to the client."""
         self.observer.statement(statement, self.startup.user, None)
         self.observer.refused(refusal, statement, self.startup.user, self.startup.database)
-
-
-def refused(statement: StatementPlan, refusal: Refusal) -> Plan:
-    """Return a plan that refuses a text for a reason that the rewriter does not know of."""
-    return Refused((statement,), refusal, cacheable=False)

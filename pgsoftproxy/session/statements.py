@@ -26,13 +26,14 @@ class Script:
     """What was sent for one text, as far as its replies need it.
 
     `statements` in the order of their replies; `edits` map error positions back. `effects`: one of them
-    changes variables or names. `copies`: one is a COPY.
+    changes variables or names. `copies`: one is a COPY. `hints`: those that name a deletion column.
     """
 
     statements: tuple[StatementPlan, ...]
     edits: tuple[Edit, ...] = ()
     effects: bool = False
     copies: bool = False
+    hints: tuple[StatementPlan, ...] = ()
 
     @classmethod
     def of(cls, plan: Plan, statements: tuple[StatementPlan, ...] | None = None) -> "Script":
@@ -46,13 +47,15 @@ class Script:
             edits,
             any(statement.effects for statement in statements),
             any(statement.kind is Kind.COPY for statement in statements),
+            tuple(statement for statement in statements if statement.names_column),
         )
 
     @classmethod
     def refusing(cls, refusal: Refusal, statements: tuple[StatementPlan, ...]) -> "Script":
         """Return the script of a text that goes out as REFUSAL_SQL: one statement, which can only fail."""
         first = statements[0] if statements else StatementPlan(Kind.INVALID)
-        return cls((_refused(first, refusal),))
+        hints = tuple(statement for statement in statements if statement.names_column)
+        return cls((_refused(first, refusal),), hints=hints)
 
 
 def _refused(statement: StatementPlan, refusal: Refusal) -> StatementPlan:

@@ -22,10 +22,11 @@ FASTPATH = Refusal(
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A text's plan and what goes out for it; `sent` None means REFUSAL_SQL."""
+    """A text's plan, what goes out for it (`sent` None means REFUSAL_SQL), and the script of its replies."""
 
     plan: Plan
     sent: bytes | None
+    script: Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +44,26 @@ def plan_text(state: State, text: bytes) -> Planned:
         return too_long(state)
     tracker = state.tracker
     plan = state.planner.plan(text, state.codec, state.policy, tracker.context)
-    statements = plan.statements
-    if len(statements) > 1 and any(statement.effects for statement in statements):
+    script = state.script_of(plan)
+    if script.effects and len(plan.statements) > 1:
         # Only such a text depends on what ROLLBACK and ROLLBACK TO would bring back.
         whole = tracker.whole_context()
         if whole != tracker.context:
             plan = state.planner.plan(text, state.codec, state.policy, whole)
-    for statement in plan.statements:
-        if statement.names_column:
-            state.observer.hinted(statement, text)
+            script = state.script_of(plan)
+    for statement in script.hints:
+        state.observer.hinted(statement, text)
     try:
-        return Planned(plan, sent_text(plan, text, state.codec))
+        return Planned(plan, sent_text(plan, text, state.codec), script)
     except UnicodeEncodeError:
         return refuse(Refusal("22P05", "the rewritten statement has characters that client_encoding lacks"))
 
 
 def plan_batch(state: State, planned: Planned) -> Batch | Waits:
     """Prepare a planned text to go out as a Query: resolve the names that SQL itself prepares and executes."""
+    if planned.sent is None or not planned.script.effects:
+        return Batch(planned.sent, planned.script, {})
     plan, statements = planned.plan, list(planned.plan.statements)
-    if planned.sent is None or not any(statement.effects for statement in statements):
-        return Batch(planned.sent, Script.of(plan), {})
     named: dict[int, tuple[Confirmable, ...]] = {}
     context = state.tracker.whole_context()
     for index, statement in enumerate(statements):
@@ -99,7 +100,9 @@ def malformed(complaint: str) -> Planned:
 def refuse(refusal: Refusal, kind: Kind = Kind.INVALID) -> Planned:
     """Return a plan that refuses a text for a reason that the rewriter does not know of."""
     statement = StatementPlan(kind, Outcome.REFUSED, refusal=refusal)
-    return Planned(Refused((statement,), refusal, cacheable=False), None)
+    return Planned(
+        Refused((statement,), refusal, cacheable=False), None, Script.refusing(refusal, (statement,))
+    )
 
 
 def _after(context: Context, statement: StatementPlan) -> Context:

@@ -23,8 +23,8 @@ REFUSED_NAME: Final = b"_pgsoftproxy_refused"
 def prepare(state: State, planned: Planned, given: tuple[bytes, bytes]) -> Prepared:
     """Return the prepared statement of a Parse that gave this text and these parameter types."""
     text, types = given
-    script, context = Script.of(planned.plan), state.tracker.context
-    return Prepared(text, types, planned.plan, script, context, state.policy.version, planned.sent)
+    context, version = state.tracker.context, state.policy.version
+    return Prepared(text, types, planned.plan, planned.script, context, version, planned.sent)
 
 
 class Uses:
@@ -48,7 +48,7 @@ class Uses:
 
     def refuse(self, refusal: Refusal, kind: Kind = Kind.INVALID) -> Script:
         """Send, ahead of the frame at hand, a Parse that fails with this refusal: the frame is then skipped."""
-        script = Script.of(refuse(refusal, kind).plan)
+        script = refuse(refusal, kind).script
         self._send(frontend.parse(REFUSED_NAME, REFUSAL_TEXT))
         self._state.replies.push(Owed(Owes.PARSE, script, hidden=True))
         return NOTHING
@@ -61,12 +61,12 @@ class Uses:
             return found.script
         planned = plan_text(state, found.text)
         if planned.sent is None:
-            refusal = Script.of(planned.plan).statements[0].refusal
+            refusal = planned.script.statements[0].refusal
             assert refusal is not None
             return self.refuse(refusal)
         if planned.sent != found.sent:
             return self._prepared_again(name, found, planned)
-        found.plan, found.script = planned.plan, Script.of(planned.plan)
+        found.plan, found.script = planned.plan, planned.script
         found.context, found.version = state.tracker.context, state.policy.version
         return found.script
 

@@ -24,6 +24,8 @@ from pgsoftproxy.model.context import (
 from pgsoftproxy.model.effects import Effect, Transaction, TransactionVerb
 from pgsoftproxy.model.parsing import parse_search_path
 
+_ENDS = (TransactionVerb.BEGIN, TransactionVerb.COMMIT, TransactionVerb.ROLLBACK)
+
 
 class Tracker:
     """Follow the variables of one session.
@@ -32,11 +34,21 @@ class Tracker:
     ROLLBACK needs, so that a plan is the same inside and outside a transaction; `whole_context` has it all.
     """
 
-    __slots__ = ("_grant", "_reported", "_role", "confirmed", "context", "foreseen", "settled")
+    __slots__ = (
+        "_grant",
+        "_reported",
+        "_role",
+        "_twins",
+        "confirmed",
+        "context",
+        "foreseen",
+        "settled",
+    )
 
     def __init__(self, values: Values, role: str, grant: Grant) -> None:
         self.confirmed = Variables.at_start(values)
         self.foreseen = self.confirmed
+        self._twins = [self.confirmed, replace(self.confirmed, explicit=True)]
         self.settled = True  # nothing pending in this segment can change a value
         self._role = role
         self._grant = grant
@@ -52,7 +64,7 @@ class Tracker:
         for effect in effects:
             if not (isinstance(effect, Transaction) and _flat(self.foreseen)):
                 self.settled = False
-            self.foreseen = self.foreseen.after(effect)
+            self.foreseen = self._after(self.foreseen, effect)
         self._refresh()
 
     def confirm(self, effects: Iterable[Effect], tag: bytes) -> None:
@@ -64,7 +76,7 @@ class Tracker:
                 and effect.verb is TransactionVerb.COMMIT
             ):
                 effect = replace(effect, verb=TransactionVerb.ROLLBACK)
-            self.confirmed = self.confirmed.after(effect)
+            self.confirmed = self._after(self.confirmed, effect)
 
     def end_segment(self) -> bool:
         """Note that a Sync or Query was sent; return whether its ReadyForQuery must be awaited."""
@@ -102,6 +114,27 @@ class Tracker:
         self.confirmed = _everywhere(self.confirmed, lambda values: _allowed(values, grant))
         self.foreseen = _everywhere(self.foreseen, lambda values: _allowed(values, grant))
         self.context = self._context()
+
+    def _after(self, variables: Variables, effect: Effect) -> Variables:
+        """Return the variables after an effect; BEGIN and COMMIT around nothing are the most frequent, and cheap."""
+        current = variables.current
+        if (
+            isinstance(effect, Transaction)
+            and effect.verb in _ENDS
+            and variables.session is current
+            and variables.start is current
+            and not variables.savepoints
+        ):
+            explicit = effect.verb is TransactionVerb.BEGIN or effect.chain
+            if variables.explicit is explicit:
+                return variables
+            twin = self._twins[explicit]
+            if twin.current is not current or twin.defaults is not variables.defaults:
+                twin = self._twins[explicit] = Variables(
+                    variables.defaults, current, current, current, explicit=explicit
+                )
+            return twin
+        return variables.after(effect)
 
     def _believe_report(self, *, idle: bool) -> None:
         reported = self._reported
