@@ -1,0 +1,128 @@
+"""Break each part of the rewriter in turn: the checker refuses what comes of it, or the twin tells it apart.
+
+What a mutant would send is executed on a database with deleted rows, and compared with what the client's own
+text does on a twin without them. `pytest -rP` prints what caught which mutant.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.rewrite.plan import Forward, Plan, Refused, Rewritten
+from pgsoftproxy.rewrite.resolve import Surroundings
+from pgsoftproxy.rewrite.rewriter import rewrite
+from pgsoftproxy.rewrite.verify import verify
+from tests.rewrite.ground import CONTEXT, Field, Statement, differs, harm, opened, run
+from tests.rewrite.mutants import MUTANTS, Mutant
+from tests.servers import Server
+
+NETS = {"XX000": "the checker", "42601": "the parser"}
+SHARED = frozenset({"resolve knows no protected table"})
+"""The checker shares name resolution with the rules, so what breaks there is for the twin alone to catch."""
+NO_EDITS = frozenset(
+    {
+        f"{rule} does nothing"
+        for rule in ("hide_deleted_rows", "soften_delete", "guard_update", "guard_upsert")
+    }
+    | {f"{rule} does nothing" for rule in ("copy_out", "soften_merge", "expand_view")}
+    | {"is_seen sees every row", "target_predicate is missing", "no WHERE is written"}
+    | {"has_current_of sees it everywhere"}
+)
+"""Rules that wrongly leave a text as it is: a text without edits is forwarded without asking the checker."""
+OVERLOOKED = frozenset(mutant.name for mutant in MUTANTS if mutant.name.startswith("find "))
+"""Where no reference is found, no one knows that there is something to ask about."""
+
+
+@dataclass(slots=True)
+class Catch:
+    """What became of the corpus under one mutant: how often each net caught it, and what would do harm.
+
+    `proven`: harmful texts that the checker let through. `unasked`: client texts that were forwarded as they
+    are, which the checker would have refused had it been asked. `unseen`: those that it would not.
+    """
+
+    nets: Counter[str] = field(default_factory=Counter)
+    proven: list[str] = field(default_factory=list)
+    unasked: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def ground(server: Server) -> Iterator[Field]:
+    """Give the two databases of one server."""
+    with opened(server) as field_:
+        yield field_
+
+
+def text_of(plan: Plan, statement: Statement) -> str:
+    """Return what goes upstream for a statement that is not refused."""
+    return plan.sql if isinstance(plan, Rewritten) else statement.sql
+
+
+def hunt(ground: Field, mutant: Mutant, patch: pytest.MonkeyPatch) -> Catch:
+    """Run the corpus under a mutant."""
+    catch = Catch()
+    for statement in ground.corpus:
+        healthy = rewrite(statement.sql, ground.policy, CONTEXT)
+        with patch.context() as broken:
+            mutant.apply(broken)
+            plan = rewrite(statement.sql, ground.policy, CONTEXT)
+            asked = is_denied(ground, statement)
+        if isinstance(plan, Refused):
+            catch.nets[NETS.get(plan.refusal.sqlstate, "a rule")] += 1
+        elif text_of(plan, statement) != text_of(healthy, statement):
+            judge(ground, statement, plan, catch, asked)
+    return catch
+
+
+def is_denied(ground: Field, statement: Statement) -> bool:
+    """Tell whether the checker refuses the client's own text."""
+    try:
+        verify(statement.sql, Surroundings(ground.policy, CONTEXT))
+    except StatementRefused:
+        return True
+    return False
+
+
+def judge(ground: Field, statement: Statement, plan: Plan, catch: Catch, asked: bool) -> None:
+    """Execute what a mutant sends; note whether the twin tells it apart, and whether it does harm."""
+    text = text_of(plan, statement)
+    effect = run(ground.full, statement, text)
+    if differs(ground, statement, plan, effect):
+        catch.nets["the twin"] += 1
+    done = harm(ground.expected["before"].state, effect)
+    if done is not None:
+        place = catch.proven if not isinstance(plan, Forward) else catch.unasked if asked else catch.unseen
+        place.append(f"{done}: {text}")
+
+
+def test_the_corpus_agrees_with_the_twin_while_nothing_is_broken(ground: Field) -> None:
+    for statement in ground.corpus:
+        plan = rewrite(statement.sql, ground.policy, CONTEXT)
+        assert not isinstance(plan, Refused), (statement.sql, plan)
+        text = text_of(plan, statement)
+        effect = run(ground.full, statement, text)
+        assert harm(ground.expected["before"].state, effect) is None, text
+        assert not differs(ground, statement, plan, effect), (text, effect, ground.expected[statement.sql])
+
+
+def test_every_mutant_has_a_name_of_its_own() -> None:
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 50
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_broken_rewriter_is_caught(ground: Field, mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    catch = hunt(ground, mutant, monkeypatch)
+    if ground.policy.catalog.server_version < mutant.since:
+        assert catch == Catch(), "it matters on this version too"
+        return
+    print(
+        f"{mutant.name}: caught by", ", ".join(f"{net} ({count})" for net, count in catch.nets.most_common())
+    )
+    assert catch.nets, "nothing noticed it"
+    assert catch.proven == [], "the checker let harm through"
+    assert catch.unseen == [] or mutant.name in SHARED
+    assert catch.unasked == [] or mutant.name in NO_EDITS | OVERLOOKED
