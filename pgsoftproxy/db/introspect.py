@@ -26,6 +26,9 @@ from pgsoftproxy.db.queries import (
     LOCKED,
     MEMBERSHIPS,
     RELATIONS,
+    ROUTINE_CALLS,
+    ROUTINE_READS,
+    ROUTINES,
     SEARCH_PATHS,
     SERVER,
     SERVER_FILE_PATH,
@@ -45,6 +48,7 @@ from pgsoftproxy.model.catalog import (
     UniqueIndex,
 )
 from pgsoftproxy.model.parsing import parse_search_path
+from pgsoftproxy.model.routines import OPAQUE, Routine
 
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.05
@@ -64,6 +68,8 @@ SERVER_WIDE = frozenset({"default", "environment variable", "configuration file"
 _VIEWS = frozenset({RelationKind.VIEW.value, RelationKind.MATVIEW.value})
 
 Rows = list[tuple[Any, ...]]
+Listed = list[int] | list[str] | None
+"""The one parameter of a query, if it has any."""
 
 
 async def load_catalog(dsn: str, database: str | None = None) -> Catalog:
@@ -117,6 +123,7 @@ async def _load(connection: Connection, locked: list[int]) -> Catalog:
         foreign_keys = _foreign_keys(await _rows(cursor, FOREIGN_KEYS), relations, parts)
         paths = await _search_paths(cursor, server[0])
         memberships = await _rows(cursor, MEMBERSHIPS)
+        routines = await _routines(cursor)
     name, version = server[0][:2]
     return Catalog(
         database=name,
@@ -126,6 +133,7 @@ async def _load(connection: Connection, locked: list[int]) -> Catalog:
         search_path=paths.get("", DEFAULT_SEARCH_PATH),
         search_paths={role: path for role, path in paths.items() if role},
         memberships=closure(memberships),
+        routines=routines,
     )
 
 
@@ -139,13 +147,13 @@ class _Parts:
     reads: Mapping[int, tuple[int, ...]]
 
 
-async def _rows(cursor: AsyncCursor[Any], query: str, locked: list[int] | None = None) -> Rows:
-    return [row async for rows in _chunks(cursor, query, locked) for row in rows]
+async def _rows(cursor: AsyncCursor[Any], query: str, listed: Listed = None) -> Rows:
+    return [row async for rows in _chunks(cursor, query, listed) for row in rows]
 
 
-async def _chunks(cursor: AsyncCursor[Any], query: str, locked: list[int] | None) -> AsyncIterator[Rows]:
+async def _chunks(cursor: AsyncCursor[Any], query: str, listed: Listed) -> AsyncIterator[Rows]:
     # In chunks, for the event loop serves every session of the process meanwhile.
-    await cursor.execute(query.encode(), None if locked is None else (locked,))
+    await cursor.execute(query.encode(), None if listed is None else (listed,))
     while rows := await cursor.fetchmany(CHUNK):
         yield rows
         await asyncio.sleep(0)
@@ -219,6 +227,20 @@ def _foreign_keys(rows: Rows, relations: Mapping[int, Relation], parts: _Parts) 
         for name, child, parent, numbers, parent_numbers, on_delete, on_update, deferrable in rows
         if child in relations and parent in relations
     )
+
+
+async def _routines(cursor: AsyncCursor[Any]) -> dict[int, Routine]:
+    rows = await _rows(cursor, ROUTINES, sorted(OPAQUE))
+    reads: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for oid, schema, name in await _rows(cursor, ROUTINE_READS):
+        reads[oid].append((schema, name))
+    calls = _grouped(await _rows(cursor, ROUTINE_CALLS))
+    return {
+        oid: Routine(
+            oid, schema, name, language, body, tuple(reads.get(oid, ())), calls.get(oid, ()), runs, takes_row
+        )
+        for oid, schema, name, language, body, runs, takes_row in rows
+    }
 
 
 async def _search_paths(cursor: AsyncCursor[Any], server: tuple[Any, ...]) -> dict[str, tuple[str, ...]]:

@@ -99,6 +99,49 @@ WHERE c.relkind IN ('v', 'm')
 ORDER BY c.oid, d.refobjid
 """  # noqa: S608 (constants of this file)
 
+_USER_ROUTINES = """
+    pg_catalog.pg_proc AS p
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+        AND NOT pg_catalog.starts_with(n.nspname, 'pg_') AND n.nspname <> 'information_schema'
+    JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+        AND (l.lanname NOT IN ('c', 'internal') OR p.prokind = 'a')
+        AND p.prorettype NOT IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
+"""
+
+ROUTINES = f"""
+SELECT p.oid, n.nspname, p.proname, l.lanname,
+       CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN p.prosrc END,
+       CASE WHEN l.lanname = 'sql' AND p.prosrc = '' THEN (
+           SELECT f.proname FROM pg_catalog.pg_proc AS f
+           WHERE f.proname = ANY (%s::name[]) AND pg_catalog.strpos(
+               pg_catalog.to_jsonb(p) ->> 'prosqlbody', ':funcid ' || f.oid::text || ' ') > 0
+           LIMIT 1) END,
+       p.pronargs > 0 AND p.pronargs - p.pronargdefaults <= 1 AND EXISTS (
+           SELECT FROM pg_catalog.pg_type AS t WHERE t.oid = p.proargtypes[0] AND t.typtype IN ('c', 'd', 'p'))
+FROM {_USER_ROUTINES}
+ORDER BY p.oid
+"""  # noqa: S608 (constants of this file)
+"""A body of BEGIN ATOMIC (14) is a tree of nodes, of which only what it depends on is read (ROUTINE_READS,
+ROUTINE_CALLS). What the server cannot drop is not noted there: it is searched for by oid."""
+
+ROUTINE_READS = f"""
+SELECT DISTINCT p.oid, m.nspname, c.relname
+FROM {_USER_ROUTINES}
+JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
+    AND d.refclassid = 'pg_catalog.pg_class'::regclass
+JOIN pg_catalog.pg_class AS c ON c.oid = d.refobjid
+JOIN pg_catalog.pg_namespace AS m ON m.oid = c.relnamespace
+ORDER BY p.oid, m.nspname, c.relname
+"""  # noqa: S608 (constants of this file)
+
+ROUTINE_CALLS = f"""
+SELECT DISTINCT p.oid, d.refobjid
+FROM {_USER_ROUTINES}
+JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
+    AND d.refclassid = 'pg_catalog.pg_proc'::regclass
+ORDER BY p.oid, d.refobjid
+"""  # noqa: S608 (constants of this file)
+
 SEARCH_PATHS = """
 SELECT COALESCE(r.rolname, ''), pg_catalog.substr(v.setting, pg_catalog.length('search_path=') + 1)
 FROM pg_catalog.pg_db_role_setting AS s

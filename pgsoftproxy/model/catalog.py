@@ -1,4 +1,4 @@
-"""The proxy's snapshot of one database: relations, columns, keys, foreign keys, views, search paths.
+"""The proxy's snapshot of one database: relations, columns, keys, foreign keys, views, routines, search paths.
 
 Values only. `db.introspect` fills it; it must not know how, nor what the configuration protects.
 """
@@ -6,6 +6,8 @@ Values only. `db.introspect` fills it; it must not know how, nor what the config
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+
+from pgsoftproxy.model.routines import Routine
 
 DEFAULT_SEARCH_PATH = ("$user", "public")
 
@@ -110,7 +112,7 @@ class Catalog:
 
     `search_paths` maps a role name to the path its sessions start with (`ALTER ROLE` and `ALTER DATABASE`
     defaults resolved); a role not in it starts with `search_path`. `memberships` maps a role to every role
-    that it is a member of, directly or not.
+    that it is a member of, directly or not. `row_routines` are the names of routines that `row.name` calls.
     """
 
     database: str
@@ -120,6 +122,9 @@ class Catalog:
     search_path: tuple[str, ...] = DEFAULT_SEARCH_PATH
     search_paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     memberships: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    routines: Mapping[int, Routine] = field(default_factory=dict)
+    routines_by_name: Mapping[str, tuple[Routine, ...]] = field(init=False, repr=False, compare=False)
+    row_routines: frozenset[str] = field(init=False, repr=False, compare=False)
     _by_name: dict[tuple[str, str], Relation] = field(init=False, repr=False, compare=False)
     _children: dict[int, tuple[int, ...]] = field(init=False, repr=False, compare=False)
 
@@ -128,6 +133,12 @@ class Catalog:
         for relation in self.relations.values():
             for parent in relation.parents:
                 children[parent] = (*children.get(parent, ()), relation.oid)
+        routines: dict[str, tuple[Routine, ...]] = {}
+        for routine in self.routines.values():
+            routines[routine.name] = (*routines.get(routine.name, ()), routine)
+        takes_row = frozenset(routine.name for routine in self.routines.values() if routine.takes_row)
+        object.__setattr__(self, "routines_by_name", routines)
+        object.__setattr__(self, "row_routines", takes_row)
         object.__setattr__(self, "_by_name", {(r.schema, r.name): r for r in self.relations.values()})
         object.__setattr__(self, "_children", children)
 

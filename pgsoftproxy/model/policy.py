@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pgsoftproxy.model.catalog import TABLES, Catalog, Relation
 from pgsoftproxy.model.context import Grant
 from pgsoftproxy.model.reach import destroying, exposing
+from pgsoftproxy.model.routines import RoutineMemo, RoutineRules
 
 STATISTICS = frozenset(
     {"pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic", "pg_statistic_ext_data"}
@@ -114,6 +115,8 @@ class Policy:
     reason; whoever names one is refused. `destroying`: unprotected relations a DELETE on which would
     physically remove rows of a protected table through foreign keys, with that table's label. `names`: the
     relations of all these by bare name; the statistics of the server are among the names, without a relation.
+    `hides`: there are rows to keep from view.
+    `routines`: what may be called though the proxy cannot see its work; `memo`: what is known of that work.
     """
 
     catalog: Catalog
@@ -123,17 +126,27 @@ class Policy:
     destroying: Mapping[int, str] = field(default_factory=dict)
     grants: Mapping[str, Grant] = field(default_factory=dict)
     version: int = 0
+    routines: RoutineRules = field(default_factory=RoutineRules)
     names: Mapping[str, tuple[Relation, ...]] = field(init=False, repr=False, compare=False)
+    hides: bool = field(init=False, repr=False, compare=False)
+    memo: RoutineMemo = field(default_factory=RoutineMemo, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names: dict[str, tuple[Relation, ...]] = {}
         for oid in {*self.protections, *self.exposing, *self.broken, *self.destroying}:
             relation = self.catalog.relations[oid]
             names[relation.name] = (*names.get(relation.name, ()), relation)
-        if any(protection.mode is Mode.ENFORCE for protection in self.protections.values()):
+        enforced = any(protection.mode is Mode.ENFORCE for protection in self.protections.values())
+        if enforced:
             for name in STATISTICS:
                 names.setdefault(name, ())
+        object.__setattr__(self, "hides", enforced or bool(self.broken))
         object.__setattr__(self, "names", names)
+
+    def is_observed(self, relation: Relation) -> bool:
+        """Tell whether a relation is protected in observe mode only."""
+        protection = self.protections.get(relation.oid)
+        return protection is not None and protection.mode is Mode.OBSERVE
 
     def grant(self, role: str) -> Grant:
         """Return what a role may do: its own grant and those of the roles it is a member of."""

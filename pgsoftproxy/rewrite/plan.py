@@ -71,12 +71,21 @@ class Retag:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """Work that the proxy cannot see and that the configuration lets pass; `kind` is its RoutineClass's value."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatementPlan:
     """What was decided for one statement of a text.
 
     `guarded` and `observed` hold labels of tables whose reads or writes were (or would have been) filtered;
     `deletes` that of the table whose rows the statement's own command tag counts as softly deleted.
     `bypass` is the visibility used where it is not live. `names_column`: the text names a deletion column.
+    `warnings`: what passes though the proxy cannot see its work.
     """
 
     kind: Kind
@@ -89,6 +98,7 @@ class StatementPlan:
     deletes: str | None = None
     bypass: VisibilityMode | None = None
     names_column: bool = False
+    warnings: tuple[Warned, ...] = ()
     refusal: Refusal | None = None
 
 

@@ -30,7 +30,7 @@ from pgsoftproxy.rewrite.rules.follow_session import follow_session
 from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting, show_value
 from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, PASSING, judge_utility
 from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION, read_directives
-from pgsoftproxy.rewrite.rules.refuse_opaque import refuse_opaque_bodies, refuse_opaque_calls
+from pgsoftproxy.rewrite.rules.refuse_opaque import NOTHING, Judgement, judge_body, judge_calls
 from pgsoftproxy.rewrite.scope import find
 from pgsoftproxy.rewrite.tokens import SEMICOLON, Tokens, Uncertain
 from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged, unwrapped
@@ -171,8 +171,9 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
     tag, statement = tagged(raw["stmt"])
     context, policy = surroundings.context, surroundings.policy
     findings = find(raw["stmt"], policy.names)
-    if policy.protections:
-        refuse_opaque_calls(findings.calls)
+    judged = NOTHING
+    if (findings.calls or policy.catalog.row_routines) and policy.names:
+        judged = judge_calls(raw["stmt"], findings.calls, surroundings)
     if tag == "VariableShowStmt":
         return _plan_show(text, raw, kind, context)
     effects = [*follow_session(tag, statement), *follow_set_config(raw["stmt"], findings.calls, context)]
@@ -184,6 +185,7 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
         effects.extend(_query_effects(text, raw, rewritten.plan))
         outcome = Outcome.REWRITTEN if rewritten.edits else rewritten.plan.outcome
         plan = replace(rewritten.plan, kind=kind, outcome=outcome, effects=tuple(effects))
+        plan = _told(plan, judged)
         if rewritten.edits:
             verify(_sent(text, raw, rewritten.edits), surroundings)
         return _Outcome(plan, rewritten.edits)
@@ -191,14 +193,31 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
         raise StatementRefused(f"statements of kind {tag} are not known to the proxy")
     if "setstmt" in statement:  # ALTER ROLE, ALTER DATABASE, ALTER SYSTEM
         judge_setting(statement["setstmt"], context)
-    rewrite_query(Query(text.sql, raw["stmt"], findings, surroundings), None)
     if tag in {"DoStmt", "CreateFunctionStmt"}:
-        refuse_opaque_bodies(statement, policy.names)
+        judged += judge_body(tag, statement, findings, surroundings)
+    else:
+        rewrite_query(Query(text.sql, raw["stmt"], findings, surroundings), None)
     observed = judge_utility(tag, statement, surroundings)
     if tag in CHANGING:
         effects.append(ChangesCatalog())
     outcome = Outcome.OBSERVED if observed else Outcome.FORWARDED
-    return _Outcome(StatementPlan(kind, outcome, tuple(effects), observed=observed), EditList())
+    plan = StatementPlan(kind, outcome, tuple(effects), observed=observed)
+    return _Outcome(_told(plan, judged), EditList())
+
+
+def _told(plan: StatementPlan, judged: Judgement) -> StatementPlan:
+    if judged is NOTHING:
+        return plan
+    outcome = plan.outcome
+    if judged.observed and outcome is Outcome.FORWARDED:
+        outcome = Outcome.OBSERVED
+    return replace(
+        plan,
+        outcome=outcome,
+        warnings=tuple(dict.fromkeys(judged.warnings)),
+        observed=tuple(dict.fromkeys((*plan.observed, *judged.observed))),
+        bypass=plan.bypass or judged.bypass,
+    )
 
 
 def _sent(text: _Text, raw: Node, edits: EditList) -> str:

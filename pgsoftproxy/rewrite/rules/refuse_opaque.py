@@ -1,62 +1,175 @@
-"""Refuse what can read or remove rows without naming them where the rewriter can see: text run as SQL."""
+"""Refuse, or warn of, work that the rewriter cannot see: routines that are called, bodies, text run as SQL."""
 
-from collections.abc import Collection
-
-from pglast.parser import ParseError, scan
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.context import Visibility, VisibilityMode
+from pgsoftproxy.model.policy import STATISTICS
+from pgsoftproxy.model.routines import OPAQUE, Action, Finding, Routine, RoutineClass
+from pgsoftproxy.rewrite.bodies import definition_of
+from pgsoftproxy.rewrite.plan import Warned
+from pgsoftproxy.rewrite.resolve import Surroundings
+from pgsoftproxy.rewrite.routines import body_findings, findings_of, is_allowed
+from pgsoftproxy.rewrite.scope import Findings, Reference, Use
 from pgsoftproxy.rewrite.tree import Node, strings, walk
 
-_XML = ("table_to_xml", "schema_to_xml", "database_to_xml", "query_to_xml")
-_XML_SUFFIXES = ("", "schema", "_and_xmlschema")
-OPAQUE = frozenset(
-    {f"{name}{suffix}" for name in _XML for suffix in _XML_SUFFIXES}
-    | {"ts_stat", "dblink", "dblink_exec", "dblink_open", "dblink_send_query", "xpath_table", "connectby"}
-    | {"crosstab", "crosstab2", "crosstab3", "crosstab4", "crosstabn", "cursor_to_xml"}
-)
-"""Functions that run SQL given as text, or read tables given by name."""
+EVERYTHING = Visibility(VisibilityMode.ALL)
+_WHY = {
+    RoutineClass.EXISTING: 'it names "{}", which is protected',
+    RoutineClass.BODIES: 'it names "{}", which is protected',
+    RoutineClass.OPAQUE: "the proxy cannot see what it reads: {}",
+}
 
 
-def refuse_opaque_calls(calls: list[Node]) -> None:
-    """Refuse calls of functions that run SQL from text or read tables by name."""
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is to be told of a statement that may pass: see the fields of the same names in StatementPlan."""
+
+    warnings: tuple[Warned, ...] = ()
+    observed: tuple[str, ...] = ()
+    bypass: VisibilityMode | None = None
+
+    def __add__(self, other: "Judgement") -> "Judgement":
+        """Return both."""
+        warnings, observed = self.warnings + other.warnings, self.observed + other.observed
+        return Judgement(warnings, observed, self.bypass or other.bypass)
+
+
+NOTHING = Judgement()
+
+
+def judge_calls(statement: Node, calls: list[Node], surroundings: Surroundings) -> Judgement:
+    """Judge the routines that a statement calls. Raises StatementRefused.
+
+    A role that sees every row may call them all: they show it nothing that it may not see.
+    """
+    policy = surroundings.policy
+    known, judgement = policy.catalog.routines_by_name, NOTHING
     for call in calls:
         names = strings(call["funcname"])
         if names[-1] in OPAQUE or (names[-1] == "ts_rewrite" and len(call.get("args", [])) == 2):
-            raise StatementRefused(
-                f'function "{names[-1]}" reads what the proxy cannot see',
-                hint="Write the query itself instead of passing it as text or by a table's name.",
-            )
+            judgement += _judge_text(names, surroundings)
+        if names[-1] in known:
+            judgement += _judge_routines(names, known[names[-1]], surroundings)
+    if policy.catalog.row_routines:
+        for name in _of_rows(statement):
+            if name in policy.catalog.row_routines:
+                judgement += _judge_routines([name], known[name], surroundings)
+    return judgement
 
 
-def refuse_opaque_bodies(statement: Node, names: Collection[str]) -> None:
-    """Refuse a DO block or routine whose body names a relation of the policy."""
-    for node in walk(statement):
-        element = node.get("DefElem")
-        if element is None or element.get("defname") != "as":
+def judge_body(tag: str, statement: Node, found: Findings, surroundings: Surroundings) -> Judgement:
+    """Judge the body of a DO block or of a routine that is created. Raises StatementRefused."""
+    policy = surroundings.policy
+    if tag == "CreateFunctionStmt":
+        names = strings(statement["funcname"])
+        if _allowed_by_name(names, surroundings):
+            return NOTHING
+        what = f'"{".".join(names)}"'
+    else:
+        what = "this block"
+    findings = [finding for item in found.references for finding in _named_in_body(item, surroundings)]
+    for language, text in definition_of(statement):
+        findings.extend(body_findings(text, language, policy))
+    return _judge(what, findings, surroundings)
+
+
+def _judge_text(names: list[str], surroundings: Surroundings) -> Judgement:
+    if _allowed_by_name(names, surroundings) or not surroundings.policy.hides:
+        return NOTHING
+    if surroundings.values.visibility == EVERYTHING:
+        return Judgement(bypass=VisibilityMode.ALL)
+    finding = Finding(RoutineClass.OPAQUE, "it runs SQL from text, or reads a table by its name")
+    return _judge(f'"{names[-1]}"', (finding,), surroundings)
+
+
+def _judge_routines(names: list[str], routines: Iterable[Routine], surroundings: Surroundings) -> Judgement:
+    judgement = NOTHING
+    for routine in routines:
+        if not _may_mean(names, routine, surroundings) or is_allowed(routine, surroundings.policy):
             continue
-        for child in walk(element.get("arg", {})):
-            body = child.get("String", {}).get("sval", "")
-            name = _named_in(body, names)
-            if name is not None:
-                raise StatementRefused(
-                    f'the body of a routine or DO block names "{name}", which is protected',
-                    hint="Its statements would run inside the server, past the proxy; send them one by one.",
-                )
+        findings = findings_of(routine, surroundings.policy)
+        if findings and surroundings.values.visibility == EVERYTHING:
+            judgement += Judgement(bypass=VisibilityMode.ALL)
+        else:
+            judgement += _judge(f'"{routine.label}"', findings, surroundings)
+    return judgement
 
 
-def _named_in(body: str, names: Collection[str]) -> str | None:
-    try:
-        tokens = scan(body)
-    except ParseError:
-        lowered = body.lower()
-        return next((name for name in names if name.lower() in lowered), None)
-    for token in tokens:
-        text = body[token.start : token.end + 1]
-        if token.name == "SCONST" and len(text) < len(body):
-            inner = _named_in(text.strip("'$"), names)
-            if inner is not None:
-                return inner
-        word = text[1:-1].replace('""', '"') if text.startswith('"') else text.lower()
-        if word in names:
-            return word
-    return None
+def _judge(what: str, findings: Iterable[Finding], surroundings: Surroundings) -> Judgement:
+    judgement = NOTHING
+    for finding in findings:
+        if finding.observed:
+            judgement += Judgement(observed=(finding.what,))
+            continue
+        action = surroundings.policy.routines.action(finding.kind)
+        if not surroundings.policy.hides or action is Action.ALLOW:
+            continue
+        if action is Action.REFUSE:
+            raise _refusal(what, finding)
+        judgement += Judgement(warnings=(Warned(finding.kind.value, _message(what, finding)),))
+    return judgement
+
+
+def _message(what: str, finding: Finding) -> str:
+    steps = "".join(f', which calls "{label}"' for label in finding.chain[1:])
+    return f"{what} runs inside the server, past the proxy{steps}; {_WHY[finding.kind].format(finding.what)}"
+
+
+def _refusal(what: str, finding: Finding) -> StatementRefused:
+    if finding.kind is RoutineClass.BODIES or what == "this block":
+        hint = "Send its statements one by one."
+    else:
+        hint = "Send the query itself instead."
+    named = finding.chain[0] if finding.chain else what.strip('"')
+    if "." in named:
+        hint += f' If "{named}" deals with deleted rows as it should, name it in the configuration: '
+        hint += f'[routines] allow = ["{named}"].'
+    else:
+        hint += f' The configuration may say otherwise: [routines] {finding.kind.value} = "warn".'
+    return StatementRefused(_message(what, finding), hint=hint)
+
+
+def _may_mean(names: list[str], routine: Routine, surroundings: Surroundings) -> bool:
+    if len(names) > 1:
+        return names[-2] == routine.schema
+    path = surroundings.values.search_path
+    return not path.certain or routine.schema in _schemas(surroundings)
+
+
+def _schemas(surroundings: Surroundings) -> list[str]:
+    values = surroundings.values
+    return [values.user if entry == "$user" else entry for entry in values.search_path.schemas]
+
+
+def _allowed_by_name(names: list[str], surroundings: Surroundings) -> bool:
+    allow = surroundings.policy.routines.allow
+    if not allow:
+        return False
+    if len(names) > 1:
+        return (names[-2], names[-1]) in allow
+    return any((schema, names[-1]) in allow for schema in ("pg_catalog", *_schemas(surroundings)))
+
+
+def _of_rows(statement: Node) -> Iterator[str]:
+    """Yield the names that may call a function of a row: `row.name` and `(row).name`."""
+    for node in walk(statement):
+        parts: list[Node] = []
+        if "ColumnRef" in node:
+            parts = node["ColumnRef"]["fields"][1:]
+        elif "A_Indirection" in node:
+            parts = node["A_Indirection"]["indirection"]
+        yield from (part["String"].get("sval", "") for part in parts if "String" in part)
+
+
+def _named_in_body(reference: Reference, surroundings: Surroundings) -> Iterator[Finding]:
+    if reference.use is Use.NAMED:
+        return
+    name, schema = reference.node["relname"], reference.node.get("schemaname")
+    relation = surroundings.relation(reference.node)
+    if relation is not None:
+        observed = surroundings.policy.is_observed(relation)
+        yield Finding(RoutineClass.BODIES, relation.label, observed=observed)
+    elif name in STATISTICS and schema in {None, "pg_catalog"}:
+        yield Finding(RoutineClass.BODIES, f"pg_catalog.{name}")

@@ -1,0 +1,139 @@
+"""What running a routine or a body would do to protected tables, as far as its words and dependencies tell.
+
+Pure over a policy; what is found out is kept in the policy's memo, so that each routine is read once, when a
+statement first calls it or another that does. Must not know statements or what is done about a finding.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+from pgsoftproxy.model.catalog import Relation
+from pgsoftproxy.model.policy import Policy
+from pgsoftproxy.model.routines import COMPILED, OPAQUE, READABLE, Finding, Routine, RoutineClass
+from pgsoftproxy.rewrite.bodies import Body, Word, read_body
+
+REMOVING = frozenset({"delete", "merge", "truncate"})
+Own = tuple[tuple[Finding, ...], tuple[int, ...]]
+"""What a routine does itself, and the oids of the routines that it may call."""
+
+
+def findings_of(routine: Routine, policy: Policy) -> tuple[Finding, ...]:
+    """Return what a call of a routine would do, at most one finding of each class and mode, the nearest first."""
+    known = policy.memo.findings.get(routine.oid)
+    if known is None:
+        known = policy.memo.findings[routine.oid] = _follow((routine.oid,), policy)
+    return known
+
+
+def body_findings(text: str | None, language: str, policy: Policy) -> tuple[Finding, ...]:
+    """Return what a body would do that is not a routine yet."""
+    if language in COMPILED or text is None:
+        return ()
+    if language not in READABLE:
+        return (Finding(RoutineClass.OPAQUE, f"language {language}"),)
+    found, calls = _read(read_body(text, language), RoutineClass.BODIES, policy)
+    return _first_of_each((*found, *_follow(calls, policy)))
+
+
+def is_allowed(routine: Routine, policy: Policy) -> bool:
+    """Tell whether the configuration allows a routine by name."""
+    return (routine.schema, routine.name) in policy.routines.allow
+
+
+def _follow(oids: Iterable[int], policy: Policy) -> tuple[Finding, ...]:
+    routines = policy.catalog.routines
+    chains: dict[int, tuple[str, ...]] = {}
+    todo: deque[tuple[int, tuple[str, ...]]] = deque((oid, ()) for oid in oids)
+    found: list[Finding] = []
+    while todo:
+        oid, above = todo.popleft()
+        routine = routines.get(oid)
+        if routine is None or oid in chains or is_allowed(routine, policy):
+            continue
+        chains[oid] = chain = (*above, routine.label)
+        own, calls = _own(routine, policy)
+        found.extend(Finding(item.kind, item.what, chain, item.observed) for item in own)
+        todo.extend((called, chain) for called in calls)
+    return _first_of_each(found)
+
+
+def _first_of_each(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    first: dict[tuple[RoutineClass, bool], Finding] = {}
+    for finding in found:
+        first.setdefault((finding.kind, finding.observed), finding)
+    return tuple(first.values())
+
+
+def _own(routine: Routine, policy: Policy) -> Own:
+    known = policy.memo.own.get(routine.oid)
+    if known is None:
+        known = policy.memo.own[routine.oid] = _judge(routine, policy)
+    return known
+
+
+def _judge(routine: Routine, policy: Policy) -> Own:
+    found: list[Finding] = []
+    calls = list(routine.calls)
+    if routine.runs_text is not None:
+        found.append(Finding(RoutineClass.OPAQUE, routine.runs_text))
+    for schema, name in routine.reads:
+        found.extend(_named(Word(name, schema), RoutineClass.EXISTING, policy))
+    if routine.body is not None:
+        words, called = _read(read_body(routine.body, routine.language), RoutineClass.EXISTING, policy)
+        found.extend(words)
+        calls.extend(called)
+    elif routine.language not in COMPILED:
+        found.append(Finding(RoutineClass.OPAQUE, f"language {routine.language}"))
+    return tuple(found), tuple(dict.fromkeys(calls))
+
+
+def _read(body: Body, kind: RoutineClass, policy: Policy) -> Own:
+    found: list[Finding] = []
+    calls: list[int] = []
+    removes = any(word.name in REMOVING for word in body.words)
+    for word in sorted(body.words, key=lambda word: (word.name, word.qualifier or "", word.called)):
+        found.extend(_named(word, kind, policy, removes=removes))
+        if word.name in OPAQUE and word.called and not _is_allowed_word(word, policy):
+            found.append(Finding(RoutineClass.OPAQUE, f"{word.name}()"))
+        for routine in policy.catalog.routines_by_name.get(word.name, ()):
+            if word.called or routine.takes_row:
+                calls.append(routine.oid)
+    if body.runs_text:
+        found.append(Finding(RoutineClass.OPAQUE, "EXECUTE of a computed text"))
+    return tuple(found), tuple(calls)
+
+
+def _is_allowed_word(word: Word, policy: Policy) -> bool:
+    return any(
+        name == word.name and word.qualifier in {None, schema} for schema, name in policy.routines.allow
+    )
+
+
+def _named(word: Word, kind: RoutineClass, policy: Policy, *, removes: bool = True) -> list[Finding]:
+    """Return the finding that a word makes if it may be the name of a relation of the policy.
+
+    A relation that is only dangerous to delete from counts where the body `removes` rows of whatever it may be.
+    """
+    candidates = policy.names.get(word.name)
+    if candidates is None:
+        return []
+    if word.qualifier is not None:
+        exact = policy.catalog.find(word.qualifier, word.name)
+        if exact is not None:
+            if exact not in candidates:
+                return []
+            candidates = (exact,)
+    if not candidates:
+        return [Finding(kind, f"pg_catalog.{word.name}")]
+    if not removes:
+        candidates = tuple(found for found in candidates if _shows(found, policy))
+        if not candidates:
+            return []
+    hidden: Relation | None = next((found for found in candidates if not policy.is_observed(found)), None)
+    if hidden is not None:
+        return [Finding(kind, hidden.label)]
+    return [Finding(kind, candidates[0].label, observed=True)]
+
+
+def _shows(relation: Relation, policy: Policy) -> bool:
+    return any(relation.oid in oids for oids in (policy.protections, policy.exposing, policy.broken))
