@@ -136,3 +136,100 @@ EXPLAIN DECLARE c CURSOR FOR SELECT * FROM users
 EXPLAIN (ANALYZE, TIMING off) DELETE FROM tasks
 -- next
 SELECT count(*) FROM tasks
+
+-- case: a prepared read does not follow the path to a protected table
+-- path: public
+-- expect: refused 0A000
+PREPARE p AS SELECT count(*), max(id) FROM users
+-- next
+EXECUTE p
+-- next
+SET LOCAL search_path = app
+-- next
+EXECUTE p
+
+-- case: a prepared read works again under its own path
+-- path: public
+PREPARE p AS SELECT count(*), max(id) FROM users
+-- next
+SET LOCAL search_path = app
+-- next
+SELECT count(*), max(id) FROM users
+-- next
+SET LOCAL search_path = public
+-- next
+EXECUTE p
+
+-- case: a prepared delete does not follow the path to a protected table
+-- path: public
+-- expect: refused 0A000
+PREPARE p AS DELETE FROM users WHERE id = $1
+-- next
+SET LOCAL search_path = app
+-- next
+EXECUTE p (5)
+
+-- case: a prepared delete does not follow the path to an unprotected table
+-- path: app
+-- expect: refused 0A000
+PREPARE p AS DELETE FROM users WHERE id = $1
+-- next
+SET LOCAL search_path = public
+-- next
+EXECUTE p (1)
+
+-- case: a prepared read does not follow the path inside CREATE TABLE AS
+-- path: public
+-- expect: refused 0A000
+PREPARE p AS SELECT id, email FROM users
+-- next
+SET LOCAL search_path = app
+-- next
+CREATE TEMP TABLE made AS EXECUTE p
+
+-- case: a prepared read does not follow the path inside EXPLAIN
+-- path: public
+-- expect: refused 0A000
+PREPARE p AS SELECT id, email FROM users
+-- next
+SET LOCAL search_path = app
+-- next
+EXPLAIN ANALYZE EXECUTE p
+
+-- case: a prepared read does not look past a dropped table
+-- path: other, app
+-- expect: refused 0A000
+PREPARE p AS SELECT count(*) FROM orders
+-- next
+EXECUTE p
+-- next
+DROP TABLE other.orders
+-- next
+EXECUTE p
+
+-- case: a prepared read does not follow a role to another schema
+-- path: "$user", app
+-- expect: refused 0A000
+PREPARE p AS SELECT count(*) FROM tasks
+-- next
+SET LOCAL ROLE oracle_clerk
+-- next
+EXECUTE p
+
+-- case: prepare and execute in one batch with a path in between
+-- path: public
+-- protocol: simple
+-- expect: refused 0A000
+PREPARE p AS SELECT count(*) FROM users; SET LOCAL search_path = app; EXECUTE p
+
+-- case: a statement prepared in a transaction that failed is still there
+-- transaction: none
+PREPARE p AS DELETE FROM app.tasks WHERE id = 99
+-- next
+BEGIN
+-- next
+SELECT 1 / 0
+-- next
+ROLLBACK
+-- next
+EXECUTE p

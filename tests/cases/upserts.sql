@@ -160,3 +160,9 @@ ON CONFLICT (email) WHERE deleted_at IS NULL DO UPDATE SET name = 'hit' RETURNIN
 
 -- case: on conflict do nothing without a target on a table whose only unique index is the primary key
 INSERT INTO tasks (id, title) VALUES (1, 'x'), (61, 'fresh') ON CONFLICT DO NOTHING
+
+-- case: on conflict do nothing without a target on a table whose key is generated
+INSERT INTO invoices (net, memo) VALUES (5, 'x'), (6, 'y') ON CONFLICT DO NOTHING
+
+-- case: on conflict do nothing without a target, from a select
+INSERT INTO tasks (id, title) SELECT id, name FROM users WHERE id < 4 OR id > 8 ON CONFLICT DO NOTHING RETURNING id

@@ -148,3 +148,21 @@ SELECT '/* pgsoftproxy: visibility=all */' AS s, id FROM users WHERE deleted_at 
 SELECT /* pgsoftproxy: visibility=all */ id FROM users ORDER BY id
 -- direct:
 SELECT id FROM users WHERE deleted_at IS NULL ORDER BY id
+
+-- case: a prepared read does not follow another visibility
+-- expect: refused 0A000
+PREPARE p AS SELECT count(*) FROM users
+-- next
+SET LOCAL pgsoftproxy.visibility = 'all'
+-- next
+EXECUTE p
+
+-- case: a read prepared under a visibility does not live on without it
+-- expect: refused 0A000
+SET pgsoftproxy.visibility = 'all'
+-- next
+PREPARE p AS SELECT count(*) FROM users
+-- next
+RESET pgsoftproxy.visibility
+-- next
+EXECUTE p

@@ -37,6 +37,9 @@ column = "Deleted At"
 
 [tables."Mixed Schema.users"]
 
+[routines]
+allow = ["oracle.state"]
+
 [roles.{OWNER}]
 visibility = ["live", "all", "deleted", "as_of"]
 restore = true
