@@ -1,5 +1,6 @@
 # Everything below needs python3 (3.11 or newer) with venv and pip, and make. Nothing is installed outside .venv.
 # ARGS goes to the program a target runs: make test ARGS="-k visibility"
+# JOBS is how many processes share the tests, each with servers of its own; 0 runs them in one, for a debugger.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,6 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PINS := requirements/base.txt requirements/demo.txt requirements/dev.txt
 ARGS ?=
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all check bench clean
@@ -27,10 +29,10 @@ demo: $(READY)  ## delete a row through the proxy, and see that it is gone and s
 	$(BIN)/pgsoftproxy demo $(ARGS)
 
 test: $(READY)  ## the tests, without the slow ones
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest -n $(JOBS) -m "not slow" $(ARGS)
 
 test-all: $(READY)  ## all tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 check: $(READY)  ## what CI checks besides the tests: ruff, formatting, mypy
 	$(BIN)/ruff check .
