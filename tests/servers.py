@@ -15,9 +15,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from urllib.parse import quote
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.processes import alive, children, free_port, identity, owned_directory, readable
 
@@ -226,13 +227,16 @@ class GivenServer:
         self.host = str(parts.get("host") or "127.0.0.1")
         self.port = int(parts.get("port") or 5432)
         self.user = str(parts.get("user") or "postgres")
-        self._dsn = dsn
+        self._password = str(parts.get("password") or "")
         self.version = int(execute(dsn, "SHOW server_version_num")[0][0]) // 10000
         self.bin: Path | None = embedded_programs()
 
     def dsn(self, dbname: str = "postgres", user: str | None = None) -> str:
         """Return a connection string for one of its databases."""
-        return make_conninfo(self._dsn, dbname=dbname, user=user or self.user)
+        who = quote(user or self.user, safe="") + (
+            f":{quote(self._password, safe='')}" if self._password else ""
+        )
+        return f"postgresql://{who}@{self.host}:{self.port}/{quote(dbname, safe='')}"
 
     def log(self) -> str:
         """Return nothing: its log is elsewhere."""
