@@ -14,6 +14,10 @@ TIMEOUT_SECONDS = 30.0
 PROTOCOL_3_0 = 196608
 
 
+Step = tuple[str, ...]
+"""One message of a conversation: its kind in words, then its strings."""
+
+
 class ServerGone(Exception):
     """The other side closed the connection; `answer` holds what came before."""
 
@@ -110,6 +114,19 @@ class Client:
         self.socket.sendall(b"".join(_frame(kind, body) for kind, body in messages))
         return self._answer(copy_in, sync_after_copy=copy_in is not None)
 
+    def exchange(self, steps: Sequence[Step]) -> Answer:
+        """Send the steps in one write, the last of them a Sync or Query; answer with all up to its end."""
+        self.socket.sendall(b"".join(_frame(*_encoded(step)) for step in steps))
+        barriers = sum(step[0] in ("sync", "query") for step in steps)
+        together = Answer()
+        for _ in range(barriers):
+            answer = self._answer()
+            together.results += answer.results
+            together.notices += answer.notices
+            together.raw += answer.raw
+            together.status += answer.status
+        return together
+
     def close(self) -> None:
         """Say Terminate and close."""
         with contextlib.suppress(OSError):  # the other side may be faster
@@ -166,6 +183,9 @@ class Client:
             case b"I":
                 current.tag = ""
                 return True
+            case b"s":
+                current.tag = "suspended"
+                return True
             case b"E":
                 current.error = _fields(body)
                 return True
@@ -199,6 +219,25 @@ def _frame(kind: bytes, body: bytes) -> bytes:
 
 def _string(text: str) -> bytes:
     return text.encode() + b"\0"
+
+
+def _encoded(step: Step) -> tuple[bytes, bytes]:
+    match step:
+        case ("query", sql):
+            return b"Q", _string(sql)
+        case ("parse", name, sql):
+            return b"P", _string(name) + _string(sql) + struct.pack("!h", 0)
+        case ("bind", portal, name, *values):
+            return b"B", _string(portal) + _string(name) + _parameters(values) + struct.pack("!h", 0)
+        case ("describe", kind, name):
+            return b"D", kind.encode() + _string(name)
+        case ("execute", portal, rows):
+            return b"E", _string(portal) + struct.pack("!i", int(rows))
+        case ("close", kind, name):
+            return b"C", kind.encode() + _string(name)
+        case ("sync",):
+            return b"S", b""
+    raise ValueError(f"unknown step {step}")
 
 
 def _parameters(parameters: Sequence[str | None]) -> bytes:

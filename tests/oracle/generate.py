@@ -110,7 +110,7 @@ class Generator(Queries):
         target = Source("target", TABLES[table], table=True)
         item, sources = self.from_item(2, ())
         source = f"SELECT DISTINCT {self.integer(sources, 1)} AS k, 'merged' AS v FROM {item}"
-        actions = []
+        actions: list[str] = []
         for action in self.random.sample(["DELETE", f"UPDATE SET {column} = s.v", "DO NOTHING"], 2):
             # Only the last may be without a condition: what follows it would be unreachable.
             condition = f" AND ({self.boolean((target,), 1)})" if not actions or self.chance(0.6) else ""

@@ -63,8 +63,7 @@ class Harness:
             self.close()
             self.databases.reset()
             self._dirty = False
-        if not self._start:
-            self._start = {name: self._committed_state(name) for name in (FULL, TWIN, MIRROR)}
+        self.started_with(FULL)
         try:
             return _Run(self, case, protocol).report()
         except ServerGone as gone:
@@ -82,6 +81,8 @@ class Harness:
 
     def started_with(self, database: str) -> list[StateRow]:
         """Return the rows that a database holds before each case."""
+        if not self._start:
+            self._start = {name: self._committed_state(name) for name in (FULL, TWIN, MIRROR)}
         return self._start[database]
 
     def committed(self, database: str) -> list[StateRow]:
