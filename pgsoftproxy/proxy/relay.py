@@ -190,6 +190,8 @@ class Relay(asyncio.Protocol):
                 self._begin(self._cancel(), "cancel")
             case Need.CATALOG:
                 self._begin(self._refresh(), "refresh")
+            case Need.PLAN:
+                self._begin(self._plan(), "plan")
             case Need.CLOSE:
                 self._finish()
             case _:
@@ -226,6 +228,12 @@ class Relay(asyncio.Protocol):
             self.end(_unserved(database, error))
             return
         self._answer(lambda: self.session.catalog_refreshed(policy))
+
+    async def _plan(self) -> None:
+        # The text is large: made here, its plan would keep every other session waiting.
+        job = self.session.plan_job()
+        await self._loop.run_in_executor(None, job.run)
+        self._answer(lambda: self.session.planned(job))
 
     async def _cancel(self) -> None:
         self._figures.cancel_requests += 1

@@ -20,6 +20,9 @@ ENTRY_OVERHEAD = 1200
 EDIT_OVERHEAD = 120
 """Bytes that an edit costs besides its text."""
 
+LARGE_TEXT = 65_536
+"""Bytes from which on a text is planned apart from the sessions: some ten milliseconds of work, and more."""
+
 Key = tuple[bytes, int, str, Context]
 
 
@@ -57,22 +60,33 @@ class Planner:
     def plan(self, text: bytes, encoding: str, policy: Policy, context: Context) -> Plan:
         """Return the plan of a text in the client's encoding (a Python codec name)."""
         key = (text, policy.version, encoding, context)
+        plan = self.known(key)
+        if plan is None:
+            job = PlanJob(key, self._rewrite, policy, self._clock)
+            job.run()
+            plan = self.finish(job)
+        return plan
+
+    def known(self, key: Key) -> Plan | None:
+        """Return the plan that is kept for a text, policy version, encoding and context; None if there is none."""
         plan = self._plans.get(key)
         if plan is not None:
             self._plans.move_to_end(key)
             self.figures.hits += 1
-            return plan
-        self.figures.misses += 1
-        started = self._clock()
-        try:
-            sql = text.decode(encoding)
-        except UnicodeDecodeError as error:
-            return _invalid_bytes(text[error.start :])
-        plan = self._rewrite(sql, policy, context)
-        self._observe_seconds(self._clock() - started)
-        if plan.cacheable:
-            self._store(key, plan)
         return plan
+
+    def job(self, key: Key, policy: Policy) -> "PlanJob":
+        """Return the making of a plan as a job that may run in any thread; `finish` it in the planner's own."""
+        return PlanJob(key, self._rewrite, policy, self._clock)
+
+    def finish(self, job: "PlanJob") -> Plan:
+        """Take the plan of a job that has run."""
+        assert job.plan is not None
+        self.figures.misses += 1
+        self._observe_seconds(job.seconds)
+        if job.plan.cacheable:
+            self._store(job.key, job.plan)
+        return job.plan
 
     def _store(self, key: Key, plan: Plan) -> None:
         weight = _weight(key, plan)
@@ -84,6 +98,38 @@ class Planner:
             old = self._plans.popitem(last=False)
             self.figures.bytes -= _weight(*old)
             self.figures.evictions += 1
+
+
+class PlanJob:
+    """The making of one plan. `run` touches nothing that is shared."""
+
+    __slots__ = ("_clock", "_policy", "_rewrite", "key", "plan", "seconds")
+
+    def __init__(
+        self,
+        key: Key,
+        rewrite: Callable[[str, Policy, Context], Plan],
+        policy: Policy,
+        clock: Callable[[], float],
+    ) -> None:
+        self.key = key
+        self.plan: Plan | None = None
+        self.seconds = 0.0
+        self._rewrite = rewrite
+        self._policy = policy
+        self._clock = clock
+
+    def run(self) -> None:
+        """Make the plan."""
+        started = self._clock()
+        text, _, encoding, context = self.key
+        try:
+            sql = text.decode(encoding)
+        except UnicodeDecodeError as error:
+            self.plan = _invalid_bytes(text[error.start :])
+        else:
+            self.plan = self._rewrite(sql, self._policy, context)
+        self.seconds = self._clock() - started
 
 
 def _weight(key: Key, plan: Plan) -> int:

@@ -17,6 +17,7 @@ from pgsoftproxy.session.texts import (
     FASTPATH,
     REFUSAL_TEXT,
     Planned,
+    PlansApart,
     malformed,
     plan_batch,
     plan_text,
@@ -72,6 +73,10 @@ class ClientSide:
         except ClientProtocolError:
             scanner.hold()  # what is wrong does not reach the server
             raise
+        except PlansApart:
+            self._hold()
+            self._asked = True  # it waits for a plan, not for the server
+            state.need = Need.PLAN
         finally:
             run = scanner.flush()
             if run:

@@ -39,6 +39,7 @@ class Need(Enum):
     CONNECT = "connect"
     CANCEL = "cancel"
     CATALOG = "catalog"
+    PLAN = "plan"
     CLOSE = "close"
 
 

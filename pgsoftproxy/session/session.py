@@ -5,7 +5,7 @@ Owns the phase, and which room handles which bytes in it. The relay owns sockets
 
 from pgsoftproxy.errors import ClientProtocolError, ProxyError, UpstreamProtocolError
 from pgsoftproxy.model.policy import Policy
-from pgsoftproxy.rewrite.cache import Planner
+from pgsoftproxy.rewrite.cache import PlanJob, Planner
 from pgsoftproxy.session.answers import value_of
 from pgsoftproxy.session.client import ClientSide
 from pgsoftproxy.session.limits import SessionLimits
@@ -136,6 +136,23 @@ class Session:
         if self._state.need is Need.CATALOG:
             self._state.need = Need.NOTHING
             self._go_on()
+            if self._client_ended:
+                self._end_when_answered()
+
+    def plan_job(self) -> PlanJob:
+        """Return the job of Need.PLAN, to be run in another thread."""
+        return next(job for job in self._state.jobs.values() if job.plan is None)
+
+    def planned(self, job: PlanJob) -> None:
+        """Answer Need.PLAN: the job has run."""
+        state = self._state
+        state.planner.finish(job)
+        if state.need is Need.PLAN:
+            waits = state.catalog_changed and not state.in_transaction
+            state.catalog_changed = state.catalog_changed and not waits
+            state.need = Need.CATALOG if waits else Need.NOTHING
+            if state.need is Need.NOTHING:
+                self._go_on()
             if self._client_ended:
                 self._end_when_answered()
 

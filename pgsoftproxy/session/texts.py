@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import Context
+from pgsoftproxy.rewrite.cache import LARGE_TEXT
 from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Kind, Outcome, Plan, Refused, StatementPlan
 from pgsoftproxy.session import sqlnames
 from pgsoftproxy.session.state import State
@@ -38,25 +39,45 @@ class Batch:
     named: dict[int, tuple[Confirmable, ...]]
 
 
+class PlansApart(Exception):
+    """A text is so long that its plan is made apart from the sessions: `State.jobs` holds the job to run."""
+
+
 def plan_text(state: State, text: bytes) -> Planned:
-    """Plan a text under what is in force."""
+    """Plan a text under what is in force; raises PlansApart, to be called again once the job has run."""
     if len(text) > state.limits.statement_bytes:
         return too_long(state)
     tracker = state.tracker
-    plan = state.planner.plan(text, state.codec, state.policy, tracker.context)
+    plan = _plan(state, text, tracker.context)
     script = state.script_of(plan)
     if script.effects and len(plan.statements) > 1:
         # Only such a text depends on what ROLLBACK and ROLLBACK TO would bring back.
         whole = tracker.whole_context()
         if whole != tracker.context:
-            plan = state.planner.plan(text, state.codec, state.policy, whole)
+            plan = _plan(state, text, whole)
             script = state.script_of(plan)
+    state.jobs.clear()
     for statement in script.hints:
         state.observer.hinted(statement, text)
     try:
         return Planned(plan, sent_text(plan, text, state.codec), script)
     except UnicodeEncodeError:
         return refuse(Refusal("22P05", "the rewritten statement has characters that client_encoding lacks"))
+
+
+def _plan(state: State, text: bytes, context: Context) -> Plan:
+    planner = state.planner
+    if len(text) < LARGE_TEXT:
+        return planner.plan(text, state.codec, state.policy, context)
+    key = (text, state.policy.version, state.codec, context)
+    job = state.jobs.get(key)
+    if job is not None and job.plan is not None:
+        return job.plan
+    plan = planner.known(key)
+    if plan is None:
+        state.jobs[key] = planner.job(key, state.policy)
+        raise PlansApart
+    return plan
 
 
 def plan_batch(state: State, planned: Planned) -> Batch | Waits:
