@@ -62,8 +62,8 @@ class ChangesCatalog:
 
 @dataclass(frozen=True, slots=True)
 class Prepares:
-    """SQL-level PREPARE. `body` is the prepared statement in the client's words, `deletes` the table that
-    it deletes from softly: EXECUTE then answers `DELETE n`."""
+    """SQL-level PREPARE. `body` is the whole PREPARE in the client's words, `deletes` the table that its statement
+    deletes from softly: EXECUTE then answers `DELETE n`."""
 
     name: str
     body: str

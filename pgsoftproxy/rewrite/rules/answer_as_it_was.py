@@ -11,6 +11,7 @@ from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.policy import ColumnKind, Protection
 from pgsoftproxy.rewrite.edits import CLAUSE
 from pgsoftproxy.rewrite.predicates import is_live, quote_identifier
+from pgsoftproxy.rewrite.returning import aliases, figure_name, lacks, other_sources, source_names
 from pgsoftproxy.rewrite.scope import SYSTEM_COLUMNS, Reference
 from pgsoftproxy.rewrite.tokens import AFTER_WHERE, COMMA
 from pgsoftproxy.rewrite.tree import Node, strings, walk
@@ -58,9 +59,9 @@ def answer_as_it_was(work: Work, reference: Reference, protection: Protection) -
     if protection_knows_old(work):
         options = [option["ReturningOption"] for option in clause.get("options", [])]
         named = {option["option"]: option["value"] for option in options}
-        aliases = _aliases(reference.owner)
-        old = named.get("RETURNING_OPTION_OLD", None if "old" in aliases else "old")
-        new = named.get("RETURNING_OPTION_NEW", None if "new" in aliases else "new")
+        taken = aliases(reference.owner)
+        old = named.get("RETURNING_OPTION_OLD", None if "old" in taken else "old")
+        new = named.get("RETURNING_OPTION_NEW", None if "new" in taken else "new")
     answer = _Answer(work, reference, protection, old, new)
     for item in clause["exprs"]:
         _answer_item(answer, item["ResTarget"])
@@ -116,7 +117,7 @@ def _answer_item(answer: _Answer, item: Node) -> None:
                     parent = key if key[:1].isupper() else visit.parent
                     stack.append(_Visit(child, parent, visit.in_query or key == "SelectStmt"))
     if changed and "name" not in item:
-        name = _figure_name(value)
+        name = figure_name(value)
         if name is not None:
             tokens = answer.work.tokens
             end = tokens.find(tokens.at(int(item.get("location", 0))), AFTER_WHERE | {COMMA})
@@ -245,30 +246,12 @@ def _everything(answer: _Answer) -> str:
     owner = answer.reference.owner
     if answer.merging:  # the source's columns come first
         return ", ".join(
-            [*(f"{name}.*" for name in _sources(answer.work, owner["sourceRelation"])), _columns(answer)]
+            [*(f"{name}.*" for name in source_names(answer.work, owner["sourceRelation"])), _columns(answer)]
         )
     parts = [_columns(answer)]
-    for item in _other_sources(owner):
-        parts.extend(f"{name}.*" for name in _sources(answer.work, item))
+    for item in other_sources(owner):
+        parts.extend(f"{name}.*" for name in source_names(answer.work, item))
     return ", ".join(parts)
-
-
-def _sources(work: Work, item: Node) -> list[str]:
-    ((tag, node),) = item.items()
-    alias = node.get("alias")
-    if alias is not None:
-        return [quote_identifier(alias["aliasname"])]
-    if tag == "RangeVar":
-        first = work.tokens.at(int(node.get("location", 0)))
-        return [work.tokens.text(first, work.tokens.qualified_end(first))]
-    if tag == "RangeTableSample":
-        return _sources(work, node["relation"])
-    if tag == "JoinExpr" and not node.get("isNatural") and "usingClause" not in node:
-        return [*_sources(work, node["larg"]), *_sources(work, node["rarg"])]
-    raise StatementRefused(
-        "RETURNING * of a DELETE on a protected table cannot be written out here",
-        hint="Name the columns in RETURNING, or give each item of USING an alias.",
-    )
 
 
 def _new_row(answer: _Answer, name: str) -> str | None:
@@ -308,7 +291,7 @@ def _is_targets_own(answer: _Answer, name: str) -> bool:
     Another source may have it too, where PostgreSQL says 42702, or may be the only one to have it. What is not
     stamped stays as it is then; what is stamped is refused.
     """
-    if all(_lacks(answer, item, name) for item in _other_sources(answer.reference.owner)):
+    if all(lacks(answer.work, item, name) for item in other_sources(answer.reference.owner)):
         return True
     if name in answer.stamped or name in MOVING:
         raise StatementRefused(
@@ -316,48 +299,3 @@ def _is_targets_own(answer: _Answer, name: str) -> bool:
             hint="Qualify the column with its table or alias.",
         )
     return False
-
-
-def _other_sources(owner: Node) -> list[Node]:
-    return [owner["sourceRelation"]] if "sourceRelation" in owner else list(owner.get("usingClause", []))
-
-
-def _lacks(answer: _Answer, item: Node, name: str) -> bool:
-    node = item.get("RangeVar")
-    work = answer.work
-    if node is None or "colnames" in node.get("alias", {}) or name in SYSTEM_COLUMNS:
-        return False
-    if "schemaname" not in node and "WITH" in work.tokens.names:
-        return False  # it may be a CTE
-    relation = work.surroundings.in_catalog(node)
-    return relation is not None and relation.column(name) is None
-
-
-def _aliases(owner: Node) -> set[str]:
-    names: set[str] = set()
-    stack: list[object] = [owner.get("relation"), owner.get("usingClause", [])]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, list):
-            stack.extend(node)
-        elif isinstance(node, dict):
-            names.update(str(node[key]) for key in ("relname", "aliasname") if key in node)
-            stack.extend(value for value in node.values() if isinstance(value, dict | list))
-    return names
-
-
-def _figure_name(node: Node) -> str | None:
-    """Return the name that PostgreSQL's FigureColname takes from a column inside an unnamed expression."""
-    ((tag, fields),) = node.items()
-    match tag:
-        case "ColumnRef":
-            name = strings(fields["fields"])[-1]
-            return None if name == "*" else name
-        case "TypeCast" | "CollateClause":
-            return _figure_name(fields["arg"]) if "arg" in fields else None
-        case "MergeSupportFunc":
-            return "merge_action"
-        case "CaseExpr":
-            return _figure_name(fields["defresult"]) if "defresult" in fields else None
-        case _:
-            return None
