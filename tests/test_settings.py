@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pgsoftproxy.errors import ConfigError
 from pgsoftproxy.model.context import Grant, VisibilityMode
 from pgsoftproxy.model.policy import Mode, TableRule
+from pgsoftproxy.model.routines import Action, RoutineRules
 from pgsoftproxy.settings import Settings, load
 from pgsoftproxy.settings.lines import join_key, key_lines, split_key
 from pgsoftproxy.settings.reference import json_schema, key_tables, sections
@@ -89,6 +90,14 @@ BAD_FILES = {
     "word for a list": (
         '[roles.dpo]\nvisibility = "all"',
         '4: roles.dpo.visibility: must be a list of "live", "all", "deleted" and "as_of", got "all"',
+    ),
+    "unknown action": (
+        '[routines]\nbodies = "ignore"',
+        '4: routines.bodies: must be "refuse", "warn" or "allow", got "ignore"',
+    ),
+    "routine without a schema": (
+        '[routines]\nallow = ["report"]',
+        '4: routines.allow: must be a list of names with their schema, as in ["app.report"], got "report"',
     ),
     "dotted key": ("roles.dpo.restore = 3", "1: roles.dpo.restore: must be true or false, got 3"),
     "inline table": (
@@ -355,6 +364,16 @@ def test_grants_always_hold_live(tmp_path: Path) -> None:
     }
 
 
+def test_routines_are_refused_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    assert loaded(tmp_path).routine_rules() == RoutineRules()
+    text = '[routines]\nexisting = "warn"\nopaque = "allow"\nallow = ["app.report", "public.a.b"]\n'
+    assert loaded(tmp_path, text).routine_rules() == RoutineRules(
+        existing=Action.WARN,
+        opaque=Action.ALLOW,
+        allow=frozenset({("app", "report"), ("public", "a.b")}),
+    )
+
+
 def test_settings_cannot_be_changed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         loaded(tmp_path).listen.port = 1
@@ -463,7 +482,7 @@ def leaves(model: type[BaseModel]) -> list[str]:
 def test_the_sample_file_holds_every_default_and_loads(tmp_path: Path) -> None:
     settings = load(SAMPLE, {})
     built_in = loaded(tmp_path)
-    for section in ("listen", "upstream", "metrics", "logs", "limits", "defaults"):
+    for section in ("listen", "upstream", "metrics", "logs", "limits", "defaults", "routines"):
         assert getattr(settings, section) == getattr(built_in, section)
     assert settings.control.refresh_interval == built_in.control.refresh_interval
 
@@ -473,7 +492,10 @@ def test_the_sample_file_shows_every_key_and_loads_with_all_of_them(tmp_path: Pa
     settings = load_text(tmp_path, text)
     written = {path for path in key_lines(text) if all(isinstance(part, str) for part in path)}
     table = {("tables", "app.users"), ("databases", "reporting", "tables", "app.users"), ("roles", "support")}
-    plain = {(name,) for name in ("listen", "upstream", "control", "metrics", "logs", "limits", "defaults")}
+    plain = {
+        (name,)
+        for name in ("listen", "upstream", "control", "metrics", "logs", "limits", "defaults", "routines")
+    }
     for section in table | plain:
         model: object = settings
         for part in section:

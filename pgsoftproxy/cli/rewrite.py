@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -51,7 +51,7 @@ async def _policy(settings: Settings, database: str | None) -> Policy:
     policy, problems = compile_policy(settings.rules(), settings.grants(), catalog)
     for problem in problems:
         typer.echo(f"warning: {problem}", err=True)
-    return policy
+    return replace(policy, routines=settings.routine_rules())
 
 
 def _plan(policy: Policy, request: Request) -> Plan:

@@ -18,8 +18,20 @@ OPAQUE = frozenset(
     {f"{name}{suffix}" for name in _XML for suffix in _XML_SUFFIXES}
     | {"ts_stat", "dblink", "dblink_exec", "dblink_open", "dblink_send_query", "xpath_table", "connectby"}
     | {"crosstab", "crosstab2", "crosstab3", "crosstab4", "crosstabn", "cursor_to_xml"}
+    | {"dblink_build_sql_insert", "dblink_build_sql_update", "dblink_build_sql_delete"}
+    | {"pg_read_file", "pg_read_binary_file", "pg_file_read", "lo_import", "pg_dirtyread", "get_raw_page"}
+    | {"pg_logical_slot_get_changes", "pg_logical_slot_get_binary_changes"}
+    | {"pg_logical_slot_peek_changes", "pg_logical_slot_peek_binary_changes"}
+    | {
+        "run_command_on_workers",
+        "run_command_on_shards",
+        "run_command_on_placements",
+        "run_command_on_all_nodes",
+    }
+    | {"bt_page_items", "gist_page_items", "brin_page_items", "pg_background_launch"}
 )
-"""Functions of the server and its extensions that run SQL given as text, or read tables given by name."""
+"""Functions of the server and its extensions that run SQL given as text, or read tables given by name, by file or
+from the log of changes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from pgsoftproxy import __version__
 from pgsoftproxy.model.context import VisibilityMode
+from pgsoftproxy.model.routines import RoutineClass
 from pgsoftproxy.rewrite.cache import CacheFigures
 from pgsoftproxy.rewrite.plan import StatementPlan
 
@@ -78,6 +79,7 @@ class Metrics:
         self.guarded_reads: Counts = defaultdict(int)
         self.observed: Counts = defaultdict(int)
         self.visibility_uses: Counts = defaultdict(int)
+        self.warned: Counts = defaultdict(int)
         self.errors: Counts = defaultdict(int)
         self.connections_refused: Counts = defaultdict(int)
         self.catalog_reads: Counts = defaultdict(int)
@@ -115,6 +117,8 @@ class Metrics:
             self.observed[(table,)] += 1
         if plan.deletes is not None and rows:
             self.soft_deleted_rows[(plan.deletes,)] += rows
+        for warning in plan.warnings:
+            self.warned[(warning.kind,)] += 1
         if plan.names_column:
             self.figures.names_deletion_column += 1
 
@@ -190,6 +194,10 @@ class _Counted(Collector):
         yield _counter(
             "names_deletion_column", "Statements that name a deletion column.",
             metrics.figures.names_deletion_column,
+        )  # fmt: skip
+        yield _labelled(
+            "warned", "Statements forwarded though the proxy cannot see their work.", ("class",),
+            _with_zeros(RoutineClass, metrics.warned),
         )  # fmt: skip
         yield _labelled("errors", "ErrorResponses sent to clients.", ("class",), metrics.errors)
 

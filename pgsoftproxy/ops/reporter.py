@@ -62,9 +62,15 @@ class Reporter:
         self.logger.info("visibility_used", visibility=mode.value, role=role)
 
     def hinted(self, plan: StatementPlan, text: bytes) -> None:
-        """Log a text that names a deletion column, once."""
+        """Log a text that names a deletion column, or whose work the proxy cannot see, once."""
         described = describe_text(text, literals=self._literals)
-        if self._hints.allows(tuple(described.values())) is not None:
+        for warning in plan.warnings:
+            if self._hints.allows((warning, *described.values())) is not None:
+                reason = {"reason": warning.message, "class": warning.kind}
+                self.logger.warning(
+                    "statement_runs_past_the_proxy", kind=plan.kind.value, **reason, **described
+                )
+        if plan.names_column and self._hints.allows(tuple(described.values())) is not None:
             self.logger.info(
                 "statement_names_a_deletion_column",
                 kind=plan.kind.value,

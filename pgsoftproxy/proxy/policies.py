@@ -10,13 +10,14 @@ import contextlib
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pgsoftproxy.errors import ConfigError, UpstreamUnavailable
 from pgsoftproxy.model.catalog import Catalog
 from pgsoftproxy.model.context import Grant
 from pgsoftproxy.model.policy import Policy, Problem, TableRule, compile_policy
+from pgsoftproxy.model.routines import RoutineRules
 
 Load = Callable[[str | None], Awaitable[Catalog]]
 """Read the catalog of one database; None means the control connection's own."""
@@ -31,6 +32,7 @@ class Rules:
 
     tables: tuple[TableRule, ...] = ()
     grants: Mapping[str, Grant] = field(default_factory=dict)
+    routines: RoutineRules = field(default_factory=RoutineRules)
 
 
 class Subscriber(Protocol):
@@ -245,7 +247,8 @@ class PolicyStore:
             subscriber.policy_changed(policy)
 
     def _compile(self, rules: Rules, catalog: Catalog) -> tuple[Policy, tuple[Problem, ...]]:
-        return compile_policy(rules.tables, rules.grants, catalog, next(self._versions))
+        policy, problems = compile_policy(rules.tables, rules.grants, catalog, next(self._versions))
+        return replace(policy, routines=rules.routines), problems
 
     def _fatal(self, rules: Rules, database: str, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
         if database == self._default:

@@ -29,4 +29,4 @@ class Observer(Protocol):
         """Note a completed statement that saw other rows than the live ones."""
 
     def hinted(self, plan: StatementPlan, text: bytes) -> None:
-        """Note a text that names a deletion column."""
+        """Note a text that names a deletion column, or one with warnings."""

@@ -47,14 +47,14 @@ class Script:
             edits,
             any(statement.effects for statement in statements),
             any(statement.kind is Kind.COPY for statement in statements),
-            tuple(statement for statement in statements if statement.names_column),
+            tuple(statement for statement in statements if statement.names_column or statement.warnings),
         )
 
     @classmethod
     def refusing(cls, refusal: Refusal, statements: tuple[StatementPlan, ...]) -> "Script":
         """Return the script of a text that goes out as REFUSAL_SQL: one statement, which can only fail."""
         first = statements[0] if statements else StatementPlan(Kind.INVALID)
-        hints = tuple(statement for statement in statements if statement.names_column)
+        hints = tuple(statement for statement in statements if statement.names_column or statement.warnings)
         return cls((_refused(first, refusal),), hints=hints)
 
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 from pgsoftproxy.db.connection import is_conninfo
 from pgsoftproxy.model.context import Grant, VisibilityMode
 from pgsoftproxy.model.policy import Mode, TableRule
+from pgsoftproxy.model.routines import Action, RoutineRules
 from pgsoftproxy.settings.origins import Origins
 
 YEAR = 31_536_000
@@ -52,6 +53,12 @@ def _table_name(pattern: str) -> str:
     return pattern
 
 
+def _routine_name(name: str) -> str:
+    if "." not in name:
+        raise ValueError("needs a schema")
+    return _table_name(name)
+
+
 Port = Annotated[int, Field(ge=0, le=65535), Must("an integer between 0 and 65535")]
 Count = Annotated[int, Field(ge=1, le=1_000_000), Must("an integer between 1 and 1000000")]
 Bytes = Annotated[int, Field(ge=0, le=2**40), Must("a number of bytes between 0 and 2^40")]
@@ -81,6 +88,12 @@ Dsn = Annotated[
     str,
     AfterValidator(_conninfo),
     Must("a connection string, as in postgresql://user@host:5432/database or host=... dbname=..."),
+]
+RoutineAction = Annotated[Action, Field(strict=False), Must('"refuse", "warn" or "allow"')]
+RoutineNames = Annotated[
+    tuple[Annotated[str, AfterValidator(_routine_name)], ...],
+    Field(strict=False),
+    Must('a list of names with their schema, as in ["app.report"]'),
 ]
 TableName = Annotated[str, AfterValidator(_table_name)]
 
@@ -208,6 +221,27 @@ class Database(_Section):
     )
 
 
+class Routines(_Section):
+    """What the proxy cannot see into. Each class is refused, forwarded with a warning, or forwarded."""
+
+    existing: RoutineAction = Field(
+        default=Action.REFUSE,
+        description="Calls of functions and procedures whose body names a protected table, or calls one that does.",
+    )
+    bodies: RoutineAction = Field(
+        default=Action.REFUSE,
+        description="DO, CREATE FUNCTION and CREATE PROCEDURE whose body names a protected table.",
+    )
+    opaque: RoutineAction = Field(
+        default=Action.REFUSE,
+        description="Functions and bodies that run SQL from text, read tables by name, or are in a language that "
+        "the proxy cannot read.",
+    )
+    allow: RoutineNames = Field(
+        default=(), description="Functions and procedures, as `schema.name`, that may be called and created."
+    )
+
+
 class Role(_Section):
     """What a role, and every member of it, may do beyond seeing live rows."""
 
@@ -230,6 +264,7 @@ class Settings(_Section):
     logs: Logs = Field(default_factory=Logs)
     limits: Limits = Field(default_factory=Limits)
     defaults: Defaults = Field(default_factory=Defaults)
+    routines: Routines = Field(default_factory=Routines)
     tables: Mapping[TableName, Table] = Field(default_factory=dict)
     databases: Mapping[str, Database] = Field(default_factory=dict)
     roles: Mapping[str, Role] = Field(default_factory=dict)
@@ -256,6 +291,13 @@ class Settings(_Section):
             name: Grant(always | role.visibility, restore=role.restore, hard_delete=role.hard_delete)
             for name, role in self.roles.items()
         }
+
+    def routine_rules(self) -> RoutineRules:
+        """Return what is done with work that the proxy cannot see."""
+        routines = self.routines
+        allow = (name.partition(".") for name in routines.allow)
+        allowed = frozenset((schema, name) for schema, _, name in allow)
+        return RoutineRules(routines.existing, routines.bodies, routines.opaque, allowed)
 
     def origin(self, *path: str) -> str:
         """Return where a key or section was written: `file:line`, a variable or a flag."""

@@ -242,3 +242,23 @@ CREATE FUNCTION app.twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 
 CREATE FUNCTION app.pairs(int) RETURNS TABLE (n int, sq int) LANGUAGE sql IMMUTABLE
     AS 'SELECT i, i * i FROM generate_series(1, $1) AS g(i)';
 CREATE PROCEDURE app.note(what text) LANGUAGE sql AS 'INSERT INTO app.logs (id, message) VALUES (900, what)';
+
+-- Routines that lead to protected tables in every way that the proxy knows of.
+CREATE SCHEMA routines;
+GRANT USAGE ON SCHEMA routines TO PUBLIC;
+CREATE FUNCTION routines.user_count() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM app.users';
+CREATE FUNCTION routines.user_rows() RETURNS TABLE (id bigint, name text) LANGUAGE plpgsql
+    AS $$ BEGIN RETURN QUERY SELECT u.id, u.name FROM app."users" AS u; END $$;
+CREATE FUNCTION routines.indirect() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN routines.user_count() + 1; END';
+CREATE FUNCTION routines.atomic() RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT max(name) FROM app.users; END;
+CREATE FUNCTION routines.step(state bigint, id bigint) RETURNS bigint LANGUAGE sql
+    AS 'SELECT $1 + count(*) FROM app.users AS u WHERE u.id = $2';
+CREATE AGGREGATE routines.folded(bigint) (sfunc = routines.step, stype = bigint, initcond = '0');
+CREATE FUNCTION routines.summary(app.users) RETURNS text LANGUAGE sql
+    AS 'SELECT string_agg(note, '' '') FROM app.orders WHERE user_id = $1.id';
+CREATE FUNCTION routines.names() RETURNS SETOF text LANGUAGE sql AS 'SELECT name FROM app.user_names';
+CREATE FUNCTION routines.executed(relation text) RETURNS bigint LANGUAGE plpgsql
+    AS $$ DECLARE n bigint; BEGIN EXECUTE format('SELECT count(*) FROM app.%I', relation) INTO n; RETURN n; END $$;
+CREATE FUNCTION routines.exported(relation text) RETURNS xml LANGUAGE sql
+    AS 'SELECT pg_catalog.table_to_xml(relation::regclass, true, false, '''')';
+CREATE PROCEDURE routines.purge() LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DELETE FROM app.users'; END $$;

@@ -12,7 +12,7 @@ from pgsoftproxy.model.policy import Problem
 from pgsoftproxy.ops.logs import Once, adopt_standard_logging, describe_text, make_logger
 from pgsoftproxy.ops.metrics import Metrics, RefusedBecause
 from pgsoftproxy.ops.reporter import REPEAT_SECONDS, Reporter
-from pgsoftproxy.rewrite.plan import Kind, Outcome, StatementPlan
+from pgsoftproxy.rewrite.plan import Kind, Outcome, StatementPlan, Warned
 
 SECRET = b"SELECT * FROM users WHERE deleted_at IS NOT NULL AND email = 'bob@example.org'"
 READ = StatementPlan(Kind.SELECT, Outcome.REWRITTEN, guarded=("app.users",), names_column=True)
@@ -133,6 +133,19 @@ def test_text_that_names_a_deletion_column_is_hinted_at_once() -> None:
         bench.now += 1000
     assert [event["event"] for event in bench.events] == ["statement_names_a_deletion_column"]
     assert bench.events[0]["tables"] == ["app.users"]
+    assert "bob@" not in bench.out.getvalue()
+
+
+def test_text_that_runs_past_the_proxy_is_warned_of_once() -> None:
+    bench = Bench()
+    warnings = (Warned("existing", "it names app.users"), Warned("opaque", "EXECUTE"))
+    for _ in range(2):
+        bench.reporter.hinted(StatementPlan(Kind.SELECT, warnings=warnings), SECRET)
+    assert [event["event"] for event in bench.events] == ["statement_runs_past_the_proxy"] * 2
+    assert [(event["class"], event["reason"]) for event in bench.events] == [
+        ("existing", "it names app.users"),
+        ("opaque", "EXECUTE"),
+    ]
     assert "bob@" not in bench.out.getvalue()
 
 

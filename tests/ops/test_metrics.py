@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.ops.metrics import MOST_ROLES, CatalogRead, Metrics, RefusedBecause
-from pgsoftproxy.rewrite.plan import Kind, Outcome, StatementPlan
+from pgsoftproxy.rewrite.plan import Kind, Outcome, StatementPlan, Warned
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 DOCUMENTED = re.compile(r"^\| `(pgsoftproxy_\w+)(?:\{([\w, ]*)\})?` \|", re.MULTILINE)
@@ -36,6 +36,17 @@ def test_statement_is_counted_by_kind_outcome_and_table() -> None:
     assert found['pgsoftproxy_guarded_reads_total{table="app.users"}'] == 2
     assert found['pgsoftproxy_observed_total{table="app.logs"}'] == 1
     assert found["pgsoftproxy_names_deletion_column_total"] == 2
+
+
+def test_warnings_are_counted_by_class() -> None:
+    metrics = Metrics()
+    warned = StatementPlan(Kind.SELECT, warnings=(Warned("existing", "a"), Warned("opaque", "b")))
+    metrics.statement(warned, "alice", None)
+    metrics.statement(warned, "alice", None)
+    found = samples(metrics)
+    assert found['pgsoftproxy_warned_total{class="existing"}'] == 2
+    assert found['pgsoftproxy_warned_total{class="opaque"}'] == 2
+    assert found['pgsoftproxy_warned_total{class="bodies"}'] == 0
 
 
 def test_errors_are_counted_by_class_and_bypasses_by_visibility_and_role() -> None:

@@ -80,7 +80,7 @@ def _judge_text(names: list[str], surroundings: Surroundings) -> Judgement:
         return NOTHING
     if surroundings.values.visibility == EVERYTHING:
         return Judgement(bypass=VisibilityMode.ALL)
-    finding = Finding(RoutineClass.OPAQUE, "it runs SQL from text, or reads a table by its name")
+    finding = Finding(RoutineClass.OPAQUE, "it runs SQL from text, or reads a table by name or file")
     return _judge(f'"{names[-1]}"', (finding,), surroundings)
 
 
