@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -19,7 +20,6 @@ from pgsoftproxy.rewrite.plan import Rewritten
 from pgsoftproxy.rewrite.rewriter import rewrite
 from tests.servers import Server, execute
 
-DATABASE = "oracle_plans"
 TOLERANCE = 0.01
 DEAD = "CASE WHEN i % 7 = 0 THEN timestamptz '2026-01-01' END"
 SCHEMA = f"""
@@ -319,16 +319,16 @@ QUERIES = {
 @pytest.fixture(scope="module")
 def shop(server: Server) -> Iterator[tuple[str, Policy]]:
     """Give a database with rows and statistics, and the policy compiled from its catalog."""
-    execute(server.dsn(), f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-    execute(server.dsn(), f"CREATE DATABASE {DATABASE}")
-    dsn = server.dsn(DATABASE)
+    name = f"plans_{uuid4().hex[:12]}"
+    execute(server.dsn(), f"CREATE DATABASE {name}")
+    dsn = server.dsn(name)
     execute(dsn, SCHEMA)
     execute(dsn, "VACUUM ANALYZE")
     rules = [TableRule("app.*"), TableRule("app.flags", column="gone")]
     policy, problems = compile_policy(rules, {}, asyncio.run(load_catalog(dsn, None)))
     assert problems == ()
     yield dsn, policy
-    execute(server.dsn(), f"DROP DATABASE {DATABASE} WITH (FORCE)")
+    execute(server.dsn(), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def explained(dsn: str, sql: str) -> dict[str, Any]:

@@ -115,7 +115,8 @@ def dropped(place: int) -> Callable[[Patch], None]:
     def apply(patch: Patch) -> None:
         def fewer(self: EditList, sql: str) -> Any:
             kept = list(edits(self, sql))
-            del kept[place]
+            if kept:
+                del kept[place]
             return tuple(kept)
 
         patch.setattr(EditList, "edits", fewer)
