@@ -6,12 +6,14 @@ text does on a twin without them. `pytest -rP` prints what caught which mutant.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import pytest
 
 from pgsoftproxy.errors import StatementRefused
-from pgsoftproxy.rewrite.plan import Forward, Plan, Refused, Rewritten
+from pgsoftproxy.rewrite.edits import apply_edits
+from pgsoftproxy.rewrite.plan import Edit, Forward, Plan, Refused, Rewritten
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rewriter import rewrite
 from pgsoftproxy.rewrite.verify import verify
@@ -70,7 +72,7 @@ def hunt(ground: Field, mutant: Mutant, patch: pytest.MonkeyPatch) -> Catch:
         with patch.context() as broken:
             mutant.apply(broken)
             plan = rewrite(statement.sql, ground.policy, CONTEXT)
-            asked = is_denied(ground, statement)
+            asked = is_denied(ground, statement.sql)
         if isinstance(plan, Refused):
             catch.nets[NETS.get(plan.refusal.sqlstate, "a rule")] += 1
         elif text_of(plan, statement) != text_of(healthy, statement):
@@ -78,10 +80,10 @@ def hunt(ground: Field, mutant: Mutant, patch: pytest.MonkeyPatch) -> Catch:
     return catch
 
 
-def is_denied(ground: Field, statement: Statement) -> bool:
-    """Tell whether the checker refuses the client's own text."""
+def is_denied(ground: Field, sql: str) -> bool:
+    """Tell whether the checker refuses a text, or it does not parse."""
     try:
-        verify(statement.sql, Surroundings(ground.policy, CONTEXT))
+        verify(sql, Surroundings(ground.policy, CONTEXT))
     except StatementRefused:
         return True
     return False
@@ -126,3 +128,39 @@ def test_a_broken_rewriter_is_caught(ground: Field, mutant: Mutant, monkeypatch:
     assert catch.proven == [], "the checker let harm through"
     assert catch.unseen == [] or mutant.name in SHARED
     assert catch.unasked == [] or mutant.name in NO_EDITS | OVERLOOKED
+
+
+def subsets(edits: tuple[Edit, ...]) -> Iterator[tuple[Edit, ...]]:
+    """Yield every choice of some of the edits, none of them included."""
+    for count in range(len(edits)):
+        yield from combinations(edits, count)
+
+
+def moved(edits: tuple[Edit, ...], end: int) -> Iterator[tuple[Edit, ...]]:
+    """Yield the edits with one of them elsewhere, wherever it does not run into its neighbours."""
+    for place, edit in enumerate(edits):
+        low = edits[place - 1].end if place else 0
+        high = edits[place + 1].start if place + 1 < len(edits) else end
+        width = edit.end - edit.start
+        for start in range(low, high - width + 1):
+            if start != edit.start:
+                there = replace(edit, start=start, end=start + width)
+                yield (*edits[:place], there, *edits[place + 1 :])
+
+
+def test_no_text_with_edits_lost_or_misplaced_is_accepted_and_does_harm(ground: Field) -> None:
+    accepted = denied = 0
+    for statement in ground.corpus:
+        plan = rewrite(statement.sql, ground.policy, CONTEXT)
+        if not isinstance(plan, Rewritten):
+            continue
+        texts = {apply_edits(statement.sql, some) for some in subsets(plan.edits)}
+        texts |= {apply_edits(statement.sql, some) for some in moved(plan.edits, len(statement.sql))}
+        for text in sorted(texts - {plan.sql}):
+            if is_denied(ground, text):
+                denied += 1
+                continue
+            accepted += 1
+            assert harm(ground.expected["before"].state, run(ground.full, statement, text)) is None, text
+    print(f"{denied} texts denied, {accepted} accepted and harmless")
+    assert denied > 1000
