@@ -34,6 +34,7 @@ from pgsoftproxy.db.queries import (
     SERVER_FILE_PATH,
     SESSION,
     UNIQUE_INDEXES,
+    VIEW_CALLS,
     VIEW_READS,
 )
 from pgsoftproxy.errors import UpstreamUnavailable
@@ -118,6 +119,7 @@ async def _load(connection: Connection, locked: list[int]) -> Catalog:
             numbers=numbers,
             parents=_grouped(await _rows(cursor, INHERITANCE)),
             reads=_grouped(await _rows(cursor, VIEW_READS)),
+            calls=_grouped(await _rows(cursor, VIEW_CALLS)),
         )
         relations = _relations(relation_rows, _unique_indexes(index_rows, parts), parts)
         foreign_keys = _foreign_keys(await _rows(cursor, FOREIGN_KEYS), relations, parts)
@@ -145,6 +147,7 @@ class _Parts:
     numbers: Mapping[tuple[int, int], str]
     parents: Mapping[int, tuple[int, ...]]
     reads: Mapping[int, tuple[int, ...]]
+    calls: Mapping[int, tuple[int, ...]]
 
 
 async def _rows(cursor: AsyncCursor[Any], query: str, listed: Listed = None) -> Rows:
@@ -197,6 +200,7 @@ def _relations(
             is_partition,
             definition.rstrip().removesuffix(";") if kind in _VIEWS else None,
             tuple(read for read in parts.reads.get(oid, ()) if read in known),
+            parts.calls.get(oid, ()),
         )
     return relations
 

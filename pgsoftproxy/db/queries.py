@@ -142,6 +142,16 @@ JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_proc'::regclass AND
 ORDER BY p.oid, d.refobjid
 """  # noqa: S608 (constants of this file)
 
+VIEW_CALLS = f"""
+SELECT DISTINCT c.oid, d.refobjid
+FROM {_USER_RELATIONS}
+JOIN pg_catalog.pg_rewrite AS r ON r.ev_class = c.oid AND r.rulename = '_RETURN'
+JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+    AND d.refclassid = 'pg_catalog.pg_proc'::regclass
+WHERE c.relkind IN ('v', 'm')
+ORDER BY c.oid, d.refobjid
+"""  # noqa: S608 (constants of this file)
+
 SEARCH_PATHS = """
 SELECT COALESCE(r.rolname, ''), pg_catalog.substr(v.setting, pg_catalog.length('search_path=') + 1)
 FROM pg_catalog.pg_db_role_setting AS s

@@ -78,7 +78,8 @@ class ForeignKey:
 class Relation:
     """One relation; `columns` in attribute order without dropped ones, `parents` as oids.
 
-    `reads` holds the oids that a view's or matview's definition names; for other kinds it is empty.
+    `reads` holds the oids that a view's or matview's definition names; for other kinds it is empty. So for
+    `calls`, the functions that it calls, of the server's own only those that it notes.
     """
 
     oid: int
@@ -91,6 +92,7 @@ class Relation:
     is_partition: bool = False
     definition: str | None = None
     reads: tuple[int, ...] = ()
+    calls: tuple[int, ...] = ()
 
     @property
     def label(self) -> str:

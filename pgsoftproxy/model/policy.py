@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 from pgsoftproxy.model.catalog import TABLES, Catalog, Relation
 from pgsoftproxy.model.context import Grant
-from pgsoftproxy.model.reach import destroying, exposing
+from pgsoftproxy.model.reach import ViewCalls, calling, destroying, exposing
 from pgsoftproxy.model.routines import RoutineMemo, RoutineRules
 
 STATISTICS = frozenset(
@@ -113,7 +113,8 @@ class Policy:
     `exposing`: views, matviews and unprotected parents through which rows of a protected table can be read,
     with that table's label. `broken`: relations that a rule names but that lack what it needs, with the
     reason; whoever names one is refused. `destroying`: unprotected relations a DELETE on which would
-    physically remove rows of a protected table through foreign keys, with that table's label. `names`: the
+    physically remove rows of a protected table through foreign keys, with that table's label. `calling`: views
+    that call routines. `names`: the
     relations of all these by bare name; the statistics of the server are among the names, without a relation.
     `hides`: there are rows to keep from view.
     `routines`: what may be called though the proxy cannot see its work; `memo`: what is known of that work.
@@ -124,6 +125,7 @@ class Policy:
     exposing: Mapping[int, str] = field(default_factory=dict)
     broken: Mapping[int, str] = field(default_factory=dict)
     destroying: Mapping[int, str] = field(default_factory=dict)
+    calling: Mapping[int, ViewCalls] = field(default_factory=dict)
     grants: Mapping[str, Grant] = field(default_factory=dict)
     version: int = 0
     routines: RoutineRules = field(default_factory=RoutineRules)
@@ -133,7 +135,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         names: dict[str, tuple[Relation, ...]] = {}
-        for oid in {*self.protections, *self.exposing, *self.broken, *self.destroying}:
+        for oid in {*self.protections, *self.exposing, *self.broken, *self.destroying, *self.calling}:
             relation = self.catalog.relations[oid]
             names[relation.name] = (*names.get(relation.name, ()), relation)
         enforced = any(protection.mode is Mode.ENFORCE for protection in self.protections.values())
@@ -181,6 +183,7 @@ def compile_policy(
         exposing=exposing(hidden, catalog),
         broken={oid: problem.message for oid, problem in draft.broken.items()},
         destroying=destroying(hidden, catalog),
+        calling=calling(catalog) if draft.protections or draft.broken else {},
         grants=dict(grants),
         version=version,
     )

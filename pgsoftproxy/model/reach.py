@@ -3,9 +3,15 @@
 Pure functions over a catalog; `hidden` maps oids to the labels that messages name. Knows no configuration.
 """
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from pgsoftproxy.model.catalog import TABLES, VIEWS, Catalog, KeyAction, Relation
+from pgsoftproxy.model.routines import OPAQUE
+
+_OPAQUE_CALL = re.compile(rf"\b({'|'.join(sorted(OPAQUE))})\(")
+"""As definitions are printed: without a blank before the parenthesis."""
 
 
 def exposing(hidden: Mapping[int, str], catalog: Catalog) -> dict[int, str]:
@@ -44,6 +50,47 @@ def destroying(hidden: Mapping[int, str], catalog: Catalog) -> dict[int, str]:
                     found[oid] = label
                     grew = True
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class ViewCalls:
+    """The routines that reading a view calls, by oid, and a function of OPAQUE if its definition holds one."""
+
+    routines: tuple[int, ...]
+    runs_text: str | None = None
+
+
+def calling(catalog: Catalog) -> dict[int, ViewCalls]:
+    """Map each view that calls routines, itself or through views that it reads, to these."""
+    own: dict[int, ViewCalls] = {}
+    for relation in catalog.relations.values():
+        if relation.kind in VIEWS:
+            routines = tuple(oid for oid in relation.calls if oid in catalog.routines)
+            found = _OPAQUE_CALL.search(relation.definition or "")
+            if routines or found:
+                own[relation.oid] = ViewCalls(routines, found[1] if found else None)
+    if not own:
+        return own
+    reached: dict[int, ViewCalls] = {}
+    for relation in catalog.relations.values():
+        if relation.kind in VIEWS:
+            inside = [own[oid] for oid in _views_below(relation, catalog) if oid in own]
+            if inside:
+                routines = tuple(dict.fromkeys(oid for calls in inside for oid in calls.routines))
+                texts = (calls.runs_text for calls in inside)
+                reached[relation.oid] = ViewCalls(routines, next((text for text in texts if text), None))
+    return reached
+
+
+def _views_below(relation: Relation, catalog: Catalog) -> set[int]:
+    seen: set[int] = set()
+    todo = [relation.oid]
+    while todo:
+        oid = todo.pop()
+        if oid not in seen and oid in catalog.relations:
+            seen.add(oid)
+            todo.extend(catalog.relations[oid].reads)
+    return seen
 
 
 def _read_through(relation: Relation, catalog: Catalog) -> tuple[int, ...]:

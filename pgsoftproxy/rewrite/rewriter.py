@@ -30,7 +30,7 @@ from pgsoftproxy.rewrite.rules.follow_session import follow_session
 from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting, show_value
 from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, PASSING, judge_utility
 from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION, read_directives
-from pgsoftproxy.rewrite.rules.refuse_opaque import NOTHING, Judgement, judge_body, judge_calls
+from pgsoftproxy.rewrite.rules.refuse_opaque import NOTHING, Judgement, judge_body, judge_calls, judge_views
 from pgsoftproxy.rewrite.scope import find
 from pgsoftproxy.rewrite.tokens import SEMICOLON, Tokens, Uncertain
 from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged, unwrapped
@@ -173,7 +173,9 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
     findings = find(raw["stmt"], policy.names)
     judged = NOTHING
     if (findings.calls or policy.catalog.row_routines) and policy.names:
-        judged = judge_calls(raw["stmt"], findings.calls, surroundings)
+        judged = judge_calls(findings, surroundings)
+    if policy.calling and findings.references:
+        judged += judge_views(tag, findings.references, surroundings)
     if tag == "VariableShowStmt":
         return _plan_show(text, raw, kind, context)
     effects = [*follow_session(tag, statement), *follow_set_config(raw["stmt"], findings.calls, context)]

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from pgsoftproxy.model.catalog import Relation
-from pgsoftproxy.model.policy import Policy
+from pgsoftproxy.model.policy import STATISTICS, Policy
+from pgsoftproxy.model.reach import ViewCalls
 from pgsoftproxy.model.routines import COMPILED, OPAQUE, READABLE, Finding, Routine, RoutineClass
 from pgsoftproxy.rewrite.bodies import Body, Word, read_body
 
@@ -33,6 +34,12 @@ def body_findings(text: str | None, language: str, policy: Policy) -> tuple[Find
         return (Finding(RoutineClass.OPAQUE, f"language {language}"),)
     found, calls = _read(read_body(text, language), RoutineClass.BODIES, policy)
     return _first_of_each((*found, *_follow(calls, policy)))
+
+
+def view_findings(view: ViewCalls, policy: Policy) -> tuple[Finding, ...]:
+    """Return what reading a view would do by the routines that it calls."""
+    text = [] if view.runs_text is None else [Finding(RoutineClass.OPAQUE, f"{view.runs_text}()")]
+    return _first_of_each((*text, *_follow(view.routines, policy)))
 
 
 def is_allowed(routine: Routine, policy: Policy) -> bool:
@@ -95,6 +102,12 @@ def _read(body: Body, kind: RoutineClass, policy: Policy) -> Own:
         found.extend(_named(word, kind, policy, removes=removes))
         if word.name in OPAQUE and word.called and not _is_allowed_word(word, policy):
             found.append(Finding(RoutineClass.OPAQUE, f"{word.name}()"))
+        for relation in policy.names.get(word.name, ()) if policy.calling else ():
+            view = policy.calling.get(relation.oid)
+            if view is not None:
+                calls.extend(view.routines)
+                if view.runs_text is not None:
+                    found.append(Finding(RoutineClass.OPAQUE, f"{view.runs_text}()"))
         for routine in policy.catalog.routines_by_name.get(word.name, ()):
             if word.called or routine.takes_row:
                 calls.append(routine.oid)
@@ -124,11 +137,13 @@ def _named(word: Word, kind: RoutineClass, policy: Policy, *, removes: bool = Tr
                 return []
             candidates = (exact,)
     if not candidates:
-        return [Finding(kind, f"pg_catalog.{word.name}")]
-    if not removes:
-        candidates = tuple(found for found in candidates if _shows(found, policy))
-        if not candidates:
-            return []
+        return [Finding(kind, f"pg_catalog.{word.name}")] if word.name in STATISTICS else []
+    # A view that only calls routines is followed by its calls.
+    candidates = tuple(
+        found for found in candidates if _shows(found, policy) or (removes and found.oid in policy.destroying)
+    )
+    if not candidates:
+        return []
     hidden: Relation | None = next((found for found in candidates if not policy.is_observed(found)), None)
     if hidden is not None:
         return [Finding(kind, hidden.label)]

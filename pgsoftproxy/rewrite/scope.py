@@ -77,6 +77,7 @@ class Findings:
     references: list[Reference] = field(default_factory=list)
     calls: list[Node] = field(default_factory=list)
     columns: list[Node] = field(default_factory=list)
+    indirections: list[Node] = field(default_factory=list)
 
     @property
     def bare_system_column(self) -> bool:
@@ -132,6 +133,7 @@ class _Walker:
             "RangeVar": self._range_variable,
             "RangeTableSample": self._sample,
             "ColumnRef": self._column,
+            "A_Indirection": self._indirection,
         }
 
     def walk(self, statement: Node) -> None:
@@ -214,6 +216,10 @@ class _Walker:
 
     def _call(self, key: str, value: Node, node: Node, scope: _Scope) -> None:
         self.findings.calls.append(value)
+        self.stack.append((value, scope))
+
+    def _indirection(self, key: str, value: Node, node: Node, scope: _Scope) -> None:
+        self.findings.indirections.append(value)
         self.stack.append((value, scope))
 
     def _column(self, key: str, value: Node, node: Node, scope: _Scope) -> None:

@@ -116,3 +116,14 @@ UPDATE logs SET message = 'x' WHERE id = 1 RETURNING routines.user_count()
 -- case: a call with every row in view
 -- against: full
 /* pgsoftproxy: visibility=all */ SELECT routines.user_count(), routines.indirect()
+
+-- case: a view that calls a function which reads
+-- expect: refused 0A000
+SELECT * FROM routines.summary
+
+-- case: a view over a view that calls a function which reads
+-- expect: refused 0A000
+SELECT u.id FROM users u, routines.over_summary s WHERE u.id < s.n
+
+-- case: a view that calls a function which reads nothing
+SELECT n, (SELECT count(*) FROM users) FROM routines.doubled ORDER BY n

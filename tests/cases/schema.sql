@@ -262,3 +262,6 @@ CREATE FUNCTION routines.executed(relation text) RETURNS bigint LANGUAGE plpgsql
 CREATE FUNCTION routines.exported(relation text) RETURNS xml LANGUAGE sql
     AS 'SELECT pg_catalog.table_to_xml(relation::regclass, true, false, '''')';
 CREATE PROCEDURE routines.purge() LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DELETE FROM app.users'; END $$;
+CREATE VIEW routines.summary AS SELECT routines.user_count() AS n;
+CREATE VIEW routines.over_summary AS SELECT n + 1 AS n FROM routines.summary;
+CREATE VIEW routines.doubled AS SELECT id, app.twice(id::int) AS n FROM app.logs;

@@ -4,6 +4,7 @@ import asyncio
 
 from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.model.catalog import Catalog
+from pgsoftproxy.model.reach import ViewCalls, calling
 from pgsoftproxy.model.routines import Routine
 from tests.fix_servers import Database
 
@@ -62,6 +63,20 @@ def test_aggregates_and_defaults_of_arguments_call_functions_too(database: Datab
     )
     assert named(database, "fold").calls == (named(database, "step").oid,)
     assert named(database, "kept").calls == (named(database, "total").oid,)
+
+
+def test_views_come_with_the_functions_that_they_call(database: Database) -> None:
+    database.execute(SCHEMA)
+    database.execute(QUOTED)
+    database.execute("CREATE VIEW app.summary AS SELECT app.total() AS n")
+    database.execute("CREATE VIEW app.export AS SELECT query_to_xml('SELECT 1', true, false, '')")
+    catalog = catalog_of(database)
+    view, export = catalog.find("app", "summary"), catalog.find("app", "export")
+    assert view is not None and export is not None
+    (total,) = catalog.routines_by_name["total"]
+    assert view.calls == (total.oid,)
+    found = calling(catalog)
+    assert found == {view.oid: ViewCalls((total.oid,)), export.oid: ViewCalls((), "query_to_xml")}
 
 
 def test_functions_of_triggers_and_in_c_are_left_out(database: Database) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from pgsoftproxy.model.catalog import Relation, RelationKind
 from pgsoftproxy.model.context import Context, Visibility, VisibilityMode
 from pgsoftproxy.model.policy import Mode, Policy, TableRule, compile_policy
 from pgsoftproxy.model.routines import Action, Routine, RoutineRules
@@ -39,13 +40,22 @@ ROUTINES = (
     Routine(24, "app", "weird", PLPGSQL, 'BEGIN DELETE FROM "Weird Name"; END'),
     Routine(25, "app", "long", SQL, f'SELECT 1 FROM "{"x" * 63}yz"'),
 )
+VIEWS = (
+    Relation(101, "app", "summary", RelationKind.VIEW, definition=" SELECT app.report() AS n;", calls=(1,)),
+    Relation(102, "app", "above", RelationKind.VIEW, definition=" SELECT n FROM app.summary;", reads=(101,)),
+    Relation(103, "app", "doubled", RelationKind.VIEW, definition=" SELECT app.twice(1) AS n;", calls=(3,)),
+    Relation(104, "app", "export", RelationKind.VIEW, definition=" SELECT query_to_xml('x'::text, true);"),
+    Relation(105, "app", "kept", RelationKind.MATVIEW, definition=" SELECT app.report() AS n;", calls=(1,)),
+)
 RULES = RoutineRules()
 
 
 def policy(rules: RoutineRules = RULES) -> Policy:
     made = example.policy()
-    catalog = replace(made.catalog, routines={routine.oid: routine for routine in ROUTINES})
-    return replace(made, catalog=catalog, routines=rules)
+    relations = {**made.catalog.relations, **{view.oid: view for view in VIEWS}}
+    routines = {routine.oid: routine for routine in ROUTINES}
+    catalog = replace(made.catalog, relations=relations, routines=routines)
+    return replace(compile_policy(example.RULES, example.GRANTS, catalog, 1)[0], routines=rules)
 
 
 def planned(sql: str, rules: RoutineRules = RULES, context: Context | None = None) -> Plan:
@@ -128,10 +138,59 @@ def test_a_plain_column_of_a_functions_name_is_none() -> None:
     assert passed("SELECT label, report FROM logs").outcome is Outcome.FORWARDED
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM app.summary",
+        "SELECT 1 FROM logs WHERE EXISTS (SELECT FROM above)",
+        "SELECT * FROM kept",
+        "COPY kept TO STDOUT",
+        "CREATE VIEW v AS SELECT n FROM summary",
+        "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT n FROM app.above'",
+        "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql RETURN (SELECT n FROM app.above)",
+    ],
+)
+def test_view_that_calls_a_routine_is_judged_by_it(sql: str) -> None:
+    assert '"app.users"' in refusal(sql)[0]
+
+
+def test_refusal_of_a_view_names_the_routine() -> None:
+    message, hint = refusal("SELECT * FROM above")
+    assert message.startswith(
+        'view "app.above" runs inside the server, past the proxy and calls "app.report"; '
+    )
+    assert '[routines] allow = ["app.report"]' in hint
+
+
+def test_view_that_calls_what_runs_text_is_opaque() -> None:
+    assert "query_to_xml" in refusal("SELECT * FROM app.export")[0]
+    assert passed("SELECT * FROM app.export", RoutineRules(opaque=Action.ALLOW)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM doubled",
+        "DROP VIEW summary",
+        "REFRESH MATERIALIZED VIEW kept",
+        "GRANT SELECT ON summary TO web",
+        "WITH summary AS (SELECT 1 AS n) SELECT * FROM summary",
+        "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT n FROM app.doubled'",
+    ],
+)
+def test_view_without_such_a_call_or_not_read_passes(sql: str) -> None:
+    assert passed(sql).warnings == ()
+
+
+def test_view_is_allowed_by_its_own_name_or_the_routines() -> None:
+    assert passed("SELECT * FROM summary", RoutineRules(allow=frozenset({("app", "summary")}))).warnings == ()
+    assert passed("SELECT * FROM above", RoutineRules(allow=frozenset({("app", "report")}))).warnings == ()
+
+
 def test_refusal_names_the_way_from_call_to_table_and_the_way_out() -> None:
     message, hint = refusal("SELECT outer_report()")
     assert message == (
-        '"app.outer_report" runs inside the server, past the proxy, which calls "app.report"; '
+        '"app.outer_report" runs inside the server, past the proxy and calls "app.report"; '
         'it names "app.users", which is protected'
     )
     assert '[routines] allow = ["app.outer_report"]' in hint

@@ -4,15 +4,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.catalog import Relation
 from pgsoftproxy.model.context import Visibility, VisibilityMode
-from pgsoftproxy.model.policy import STATISTICS
+from pgsoftproxy.model.policy import STATISTICS, Policy
 from pgsoftproxy.model.routines import OPAQUE, Action, Finding, Routine, RoutineClass
 from pgsoftproxy.rewrite.bodies import definition_of
 from pgsoftproxy.rewrite.plan import Warned
 from pgsoftproxy.rewrite.resolve import Surroundings
-from pgsoftproxy.rewrite.routines import body_findings, findings_of, is_allowed
+from pgsoftproxy.rewrite.routines import body_findings, findings_of, is_allowed, view_findings
 from pgsoftproxy.rewrite.scope import Findings, Reference, Use
-from pgsoftproxy.rewrite.tree import Node, strings, walk
+from pgsoftproxy.rewrite.tree import Node, strings
 
 EVERYTHING = Visibility(VisibilityMode.ALL)
 _WHY = {
@@ -39,23 +40,41 @@ class Judgement:
 NOTHING = Judgement()
 
 
-def judge_calls(statement: Node, calls: list[Node], surroundings: Surroundings) -> Judgement:
+def judge_calls(found: Findings, surroundings: Surroundings) -> Judgement:
     """Judge the routines that a statement calls. Raises StatementRefused.
 
     A role that sees every row may call them all: they show it nothing that it may not see.
     """
     policy = surroundings.policy
     known, judgement = policy.catalog.routines_by_name, NOTHING
-    for call in calls:
+    for call in found.calls:
         names = strings(call["funcname"])
         if names[-1] in OPAQUE or (names[-1] == "ts_rewrite" and len(call.get("args", [])) == 2):
             judgement += _judge_text(names, surroundings)
         if names[-1] in known:
             judgement += _judge_routines(names, known[names[-1]], surroundings)
     if policy.catalog.row_routines:
-        for name in _of_rows(statement):
+        for name in _of_rows(found):
             if name in policy.catalog.row_routines:
                 judgement += _judge_routines([name], known[name], surroundings)
+    return judgement
+
+
+def judge_views(tag: str, references: Iterable[Reference], surroundings: Surroundings) -> Judgement:
+    """Judge the routines that the views of a statement call. Raises StatementRefused."""
+    policy, judgement = surroundings.policy, NOTHING
+    for reference in references:
+        relation = surroundings.relation(reference.node)
+        view = policy.calling.get(relation.oid) if relation is not None else None
+        if reference.use is Use.NAMED and tag != "CopyStmt":
+            continue  # dropped, granted, refreshed: not read by this session
+        if relation is None or view is None or (relation.schema, relation.name) in policy.routines.allow:
+            continue
+        findings = view_findings(view, policy)
+        if findings and surroundings.values.visibility == EVERYTHING:
+            judgement += Judgement(bypass=VisibilityMode.ALL)
+        else:
+            judgement += _judge(f'view "{relation.label}"', findings, surroundings)
     return judgement
 
 
@@ -113,8 +132,11 @@ def _judge(what: str, findings: Iterable[Finding], surroundings: Surroundings) -
 
 
 def _message(what: str, finding: Finding) -> str:
-    steps = "".join(f', which calls "{label}"' for label in finding.chain[1:])
-    return f"{what} runs inside the server, past the proxy{steps}; {_WHY[finding.kind].format(finding.what)}"
+    steps = [f'"{label}"' for label in finding.chain if f'"{label}"' != what]
+    calls = "".join(
+        f", which calls {step}" if number else f" and calls {step}" for number, step in enumerate(steps)
+    )
+    return f"{what} runs inside the server, past the proxy{calls}; {_WHY[finding.kind].format(finding.what)}"
 
 
 def _refusal(what: str, finding: Finding) -> StatementRefused:
@@ -129,6 +151,12 @@ def _refusal(what: str, finding: Finding) -> StatementRefused:
     else:
         hint += f' The configuration may say otherwise: [routines] {finding.kind.value} = "warn".'
     return StatementRefused(_message(what, finding), hint=hint)
+
+
+def is_only_calling(relation: Relation, policy: Policy) -> bool:
+    """Tell whether a relation is known to the policy for the routines that it calls and for nothing else."""
+    known = (policy.protections, policy.exposing, policy.broken, policy.destroying)
+    return not any(relation.oid in oids for oids in known)
 
 
 def _may_mean(names: list[str], routine: Routine, surroundings: Surroundings) -> bool:
@@ -152,15 +180,12 @@ def _allowed_by_name(names: list[str], surroundings: Surroundings) -> bool:
     return any((schema, names[-1]) in allow for schema in ("pg_catalog", *_schemas(surroundings)))
 
 
-def _of_rows(statement: Node) -> Iterator[str]:
+def _of_rows(found: Findings) -> Iterator[str]:
     """Yield the names that may call a function of a row: `row.name` and `(row).name`."""
-    for node in walk(statement):
-        parts: list[Node] = []
-        if "ColumnRef" in node:
-            parts = node["ColumnRef"]["fields"][1:]
-        elif "A_Indirection" in node:
-            parts = node["A_Indirection"]["indirection"]
-        yield from (part["String"].get("sval", "") for part in parts if "String" in part)
+    for column in found.columns:
+        yield from strings(column["fields"])[1:]
+    for node in found.indirections:
+        yield from (part["String"].get("sval", "") for part in node["indirection"] if "String" in part)
 
 
 def _named_in_body(reference: Reference, surroundings: Surroundings) -> Iterator[Finding]:
@@ -168,8 +193,10 @@ def _named_in_body(reference: Reference, surroundings: Surroundings) -> Iterator
         return
     name, schema = reference.node["relname"], reference.node.get("schemaname")
     relation = surroundings.relation(reference.node)
-    if relation is not None:
+    if relation is not None and relation.oid in surroundings.policy.calling:
+        yield from view_findings(surroundings.policy.calling[relation.oid], surroundings.policy)
+    if relation is not None and not is_only_calling(relation, surroundings.policy):
         observed = surroundings.policy.is_observed(relation)
         yield Finding(RoutineClass.BODIES, relation.label, observed=observed)
-    elif name in STATISTICS and schema in {None, "pg_catalog"}:
+    elif relation is None and name in STATISTICS and schema in {None, "pg_catalog"}:
         yield Finding(RoutineClass.BODIES, f"pg_catalog.{name}")
