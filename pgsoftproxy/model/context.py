@@ -75,6 +75,9 @@ class SearchPath:
 
 UNCERTAIN_PATH = SearchPath((), certain=False)
 
+UNKNOWN_USER = "\0"
+"""Stands for a current_user that the proxy could not follow; no role can have this name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Values:
@@ -82,6 +85,7 @@ class Values:
 
     `changed` names those that SET gave a value, be it the one they started with: RESET ALL passes over the
     others, even if a SET in the same transaction stands behind a SET LOCAL TO DEFAULT (guc.c: GUC source).
+    `stale`: the open transaction has changed relations, and the catalog is read again only when it has ended.
     """
 
     user: str = ""
@@ -89,6 +93,13 @@ class Values:
     visibility: Visibility = LIVE
     delete: DeleteMode = DeleteMode.SOFT
     changed: frozenset[Variable] = frozenset()
+    stale: bool = False
+
+    @property
+    def path_is_certain(self) -> bool:
+        """Tell whether it is known in which schemas an unqualified name is looked up."""
+        path = self.search_path
+        return path.certain and not (self.user == UNKNOWN_USER and "$user" in path.schemas)
 
     def with_value(self, variable: Variable, value: object) -> "Values":
         """Return a copy with one variable set; the value has that variable's type."""
@@ -167,7 +178,10 @@ class Variables:
                 return Variables.at_start(self.defaults)
             case ResetsAll():
                 return self._reset_all()
-            case Prepares() | Deallocates() | Executes() | ChangesCatalog():
+            case ChangesCatalog():
+                # Ends with the transaction, as a SET LOCAL does: COMMIT reads the catalog, ROLLBACK undoes it.
+                return replace(self, current=replace(self.current, stale=True)) if effect.shapes else self
+            case Prepares() | Deallocates() | Executes():
                 return self
             case _:
                 assert_never(effect)

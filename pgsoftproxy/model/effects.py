@@ -57,7 +57,12 @@ class ResetsAll:
 
 @dataclass(frozen=True, slots=True)
 class ChangesCatalog:
-    """DDL that can change a relation, a key, a view, a role's defaults: the catalog must be read again."""
+    """DDL that can change a relation, a key, a view, a role's defaults: the catalog must be read again.
+
+    `shapes`: it can change which relation a name means, or which columns a relation has.
+    """
+
+    shapes: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ STATISTICS = frozenset(
     {"pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic", "pg_statistic_ext_data"}
 )
 """Relations of pg_catalog whose histograms hold values of rows, deleted ones included."""
+SETTINGS = "pg_settings"
+"""The view of pg_catalog by which an UPDATE sets variables."""
 
 
 class Mode(Enum):
@@ -140,7 +142,7 @@ class Policy:
             names[relation.name] = (*names.get(relation.name, ()), relation)
         enforced = any(protection.mode is Mode.ENFORCE for protection in self.protections.values())
         if enforced:
-            for name in STATISTICS:
+            for name in (*STATISTICS, SETTINGS):
                 names.setdefault(name, ())
         object.__setattr__(self, "hides", enforced or bool(self.broken))
         object.__setattr__(self, "names", names)

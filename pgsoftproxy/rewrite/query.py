@@ -12,7 +12,7 @@ from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import VIEWS, Relation
 from pgsoftproxy.model.context import SearchPath, Visibility, VisibilityMode
 from pgsoftproxy.model.effects import SetsVariable, Variable
-from pgsoftproxy.model.policy import STATISTICS, Mode, Protection
+from pgsoftproxy.model.policy import SETTINGS, STATISTICS, Mode, Protection
 from pgsoftproxy.rewrite.edits import EditList, apply_edits
 from pgsoftproxy.rewrite.plan import Kind, Outcome, Retag, StatementPlan
 from pgsoftproxy.rewrite.resolve import Surroundings
@@ -94,7 +94,7 @@ def _apply(query: Query, work: Work) -> None:
     for reference in sorted(query.findings.references, key=lambda found: found.location):
         relation = query.surroundings.relation(reference.node)
         if relation is None:
-            _judge_statistics(query, reference)
+            _judge_system(query, reference)
             continue
         if relation.oid in query.surroundings.policy.broken and reference.use is Use.NAMED:
             continue
@@ -115,9 +115,13 @@ def _apply(query: Query, work: Work) -> None:
             _apply_rule(query, work, reference, protection)
 
 
-def _judge_statistics(query: Query, reference: Reference) -> None:
+def _judge_system(query: Query, reference: Reference) -> None:
     node = reference.node
-    if node["relname"] not in STATISTICS or node.get("schemaname", "pg_catalog") != "pg_catalog":
+    if node.get("schemaname", "pg_catalog") != "pg_catalog":
+        return
+    if node["relname"] == SETTINGS and reference.use not in {Use.READ, Use.NAMED}:
+        raise StatementRefused("settings cannot be changed through pg_settings", hint="Use SET.")
+    if node["relname"] not in STATISTICS:
         return
     if query.surroundings.values.visibility != Visibility(VisibilityMode.ALL):
         raise StatementRefused(
@@ -240,7 +244,7 @@ def _refuse_inside_utility(query: Query, reference: Reference) -> None:
     surroundings = query.surroundings
     relation = surroundings.relation(reference.node)
     if relation is None:
-        _judge_statistics(query, reference)
+        _judge_system(query, reference)
         return
     protection = surroundings.protection(relation)
     if protection is not None and protection.mode is Mode.OBSERVE:

@@ -7,7 +7,7 @@ is safe, a leak is not.
 from dataclasses import dataclass
 
 from pgsoftproxy.errors import StatementRefused
-from pgsoftproxy.model.catalog import Relation
+from pgsoftproxy.model.catalog import Column, Relation
 from pgsoftproxy.model.context import Context, DeleteMode, Values, VisibilityMode
 from pgsoftproxy.model.policy import Policy, Protection
 from pgsoftproxy.rewrite.tree import Node
@@ -49,32 +49,57 @@ class Surroundings:
         Raises StatementRefused where it may be several and they differ.
         """
         candidates = self.policy.names.get(name)
-        if candidates is None:
+        if not candidates:
             return None
         if schema is not None:
             return next((relation for relation in candidates if relation.schema == schema), None)
-        path = self.values.search_path
-        if not path.certain:
+        if not self.values.path_is_certain:
             return self._any(candidates)
         found = self.in_catalog({"relname": name})
+        if self.values.stale:
+            return self._still(found, candidates)
         return found if found in candidates else None
+
+    def _still(self, found: Relation | None, candidates: tuple[Relation, ...]) -> Relation | None:
+        """Return what a name means once the open transaction has changed relations; `found` is what it meant before.
+
+        A protected table is not dropped, renamed or moved; what stood before it in the path may have been.
+        """
+        if found is not None and found.oid in self.policy.protections:
+            return found
+        visible = tuple(relation for relation in candidates if relation.schema in self.schemas())
+        return self._any(visible) if visible else None
+
+    def schemas(self) -> list[str]:
+        """Return the schemas of the search_path, `$user` expanded."""
+        values = self.values
+        return [values.user if entry == "$user" else entry for entry in values.search_path.schemas]
 
     def in_catalog(self, node: Node) -> Relation | None:
         """Return the relation that a RangeVar means, protected or not; None if that is not known for sure."""
-        catalog, path = self.policy.catalog, self.values.search_path
+        catalog = self.policy.catalog
         if "schemaname" in node:
             return catalog.find(node["schemaname"], node["relname"])
-        if not path.certain:
+        if not self.values.path_is_certain:
             return None
-        schemas = (self.values.user if entry == "$user" else entry for entry in path.schemas)
-        found = (catalog.find(schema, node["relname"]) for schema in schemas)
+        found = (catalog.find(schema, node["relname"]) for schema in self.schemas())
         return next((relation for relation in found if relation is not None), None)
+
+    def columns_of(self, protection: Protection) -> tuple[Column, ...]:
+        """Return a table's columns in their order; raises StatementRefused where that may not be so any more."""
+        if self.values.stale:
+            raise StatementRefused(
+                f'the columns of protected table "{protection.label}" are not known '
+                "while the open transaction has changed relations",
+                hint="Commit first, or name the columns.",
+            )
+        return protection.relation.columns
 
     def _any(self, candidates: tuple[Relation, ...]) -> Relation:
         if len(candidates) > 1:
             raise StatementRefused(
-                f'relation name "{candidates[0].name}" is ambiguous while the search_path is not known',
-                hint=f'Write the schema, as in "{candidates[0].label}", or set search_path with SET.',
+                f'relation name "{candidates[0].name}" is ambiguous while the search_path or the catalog is not known',
+                hint=f'Write the schema, as in "{candidates[0].label}".',
             )
         return candidates[0]
 

@@ -28,13 +28,13 @@ from pgsoftproxy.rewrite.query import Query, rewrite_query
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules.follow_session import follow_session
 from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting, show_value
-from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, PASSING, judge_utility
+from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, KEEPING, PASSING, judge_utility
 from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION, read_directives
 from pgsoftproxy.rewrite.rules.refuse_opaque import NOTHING, Judgement, judge_body, judge_calls, judge_views
 from pgsoftproxy.rewrite.scope import find
 from pgsoftproxy.rewrite.tokens import SEMICOLON, Tokens, Uncertain
 from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged, unwrapped
-from pgsoftproxy.rewrite.verify import verify
+from pgsoftproxy.rewrite.verify import verify, verify_tree
 
 KINDS = {
     "SelectStmt": Kind.SELECT,
@@ -190,6 +190,8 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
         plan = _told(plan, judged)
         if rewritten.edits:
             verify(_sent(text, raw, rewritten.edits), surroundings)
+        else:
+            verify_tree(raw["stmt"], surroundings)
         return _Outcome(plan, rewritten.edits)
     if tag not in PASSING and tag not in CHANGING:
         raise StatementRefused(f"statements of kind {tag} are not known to the proxy")
@@ -201,7 +203,7 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
         rewrite_query(Query(text.sql, raw["stmt"], findings, surroundings), None)
     observed = judge_utility(tag, statement, surroundings)
     if tag in CHANGING:
-        effects.append(ChangesCatalog())
+        effects.append(ChangesCatalog(shapes=tag not in KEEPING))
     outcome = Outcome.OBSERVED if observed else Outcome.FORWARDED
     plan = StatementPlan(kind, outcome, tuple(effects), observed=observed)
     return _Outcome(_told(plan, judged), EditList())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from pgsoftproxy.errors import StatementRefused
-from pgsoftproxy.model.catalog import VIEWS
+from pgsoftproxy.model.catalog import VIEWS, Relation
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import ColumnKind, Mode, Protection
 from pgsoftproxy.rewrite.resolve import Surroundings
@@ -25,8 +25,16 @@ def verify(sql: str, surroundings: Surroundings) -> None:
     statements = parse(sql)
     if len(statements) != 1:
         raise _unproven("it became several statements")
+    verify_tree(statements[0]["stmt"], surroundings)
+
+
+def verify_tree(statement: Node, surroundings: Surroundings) -> None:
+    """Raise StatementRefused (XX000) unless every protected reference of a statement's tree is guarded.
+
+    For a statement that is sent as it came: the parser has read it already.
+    """
     prover = _Prover(surroundings)
-    prover.todo.append((statements[0]["stmt"], NO_NAMES))
+    prover.todo.append((statement, NO_NAMES))
     prover.prove()
 
 
@@ -126,10 +134,11 @@ class _Prover:
             return None
         if relation.oid in self.surroundings.policy.exposing and (relation.kind in VIEWS or node.get("inh")):
             raise _unproven(f'"{relation.label}" shows rows of a protected table')
+        return self._enforced(relation)
+
+    def _enforced(self, relation: Relation) -> Protection | None:
         protection = self.surroundings.protection(relation)
-        if protection is not None:
-            return protection if protection.mode is Mode.ENFORCE else None
-        return None
+        return protection if protection is not None and protection.mode is Mode.ENFORCE else None
 
     def _read(self, node: Node, ctes: frozenset[str], conditions: list[Node]) -> None:
         protection = self._protection(node, ctes)
@@ -146,8 +155,12 @@ class _Prover:
             raise _unproven(f'"{protection.label}" stands where no guard was looked for')
 
     def _copy(self, copy: Node) -> None:
-        if "relation" in copy and not copy.get("is_from") and self._protection(copy["relation"], NO_NAMES):
-            raise _unproven("it copies a protected table out as a whole")
+        relation = self.surroundings.relation(copy["relation"]) if "relation" in copy else None
+        if relation is None or copy.get("is_from"):
+            return
+        # A parent sends its own rows only; COPY of a view is not SQL.
+        if self._enforced(relation) is not None or relation.kind in VIEWS:
+            raise _unproven(f'it copies "{relation.label}" out as a whole')
 
     def _target(self, tag: str, query: Node, conditions: list[Node]) -> None:
         protection = self._protection(query["relation"], NO_NAMES)

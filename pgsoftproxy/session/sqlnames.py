@@ -122,4 +122,7 @@ def _prepared(state: State, effect: Prepares, context: Context) -> Prepared:
         sent = sent_text(plan, text, state.codec)
     except UnicodeEncodeError:
         sent = None
-    return Prepared(text, None, plan, Script.of(plan), context, state.policy.version, sent)
+    # The protocol may bind it: its replies are then those of what it prepares, not of the PREPARE.
+    bound = tuple(_executing(NO_STATEMENT, statement) for statement in plan.statements)
+    script = Script.of(plan, bound)
+    return Prepared(text, None, plan, script, context, state.policy.version, sent)

@@ -136,6 +136,7 @@ CREATE TABLE app.invoices (
 );
 INSERT INTO app.invoices (id, net, memo, deleted_at) VALUES
     (1, 100, 'jan', NULL), (2, 200, 'feb', NULL), (3, 6666, 'CANARY-9d41', '2026-02-01 00:00:00+00');
+SELECT setval('app.invoices_id_seq', 1000);  -- a sequence is ahead of the keys that were given by hand
 
 CREATE TABLE app."Weird Name" (
     "Id" int PRIMARY KEY,

@@ -191,9 +191,14 @@ def test_outside_a_transaction_nothing_is_left_to_undo() -> None:
     assert not variables.explicit
 
 
-@pytest.mark.parametrize(
-    "effect", [ChangesCatalog(), Prepares("p", "SELECT 1"), Executes("p"), Deallocates()]
-)
+@pytest.mark.parametrize("ends", [TransactionVerb.COMMIT, TransactionVerb.ROLLBACK])
+def test_catalog_is_stale_until_the_transaction_that_changed_it_ends(ends: TransactionVerb) -> None:
+    inside = Variables.at_start(Values()).after(Transaction(TransactionVerb.BEGIN)).after(ChangesCatalog())
+    assert inside.current.stale
+    assert not inside.after(Transaction(ends)).current.stale
+
+
+@pytest.mark.parametrize("effect", [Prepares("p", "SELECT 1"), Executes("p"), Deallocates()])
 def test_effects_on_other_things_leave_the_variables_alone(effect: Effect) -> None:
     variables = Variables.at_start(Values(user="u", delete=DeleteMode.HARD))
     assert variables.after(effect) == variables

@@ -4,7 +4,16 @@ import pytest
 
 from pgsoftproxy.model.catalog import Catalog, Column, ForeignKey, KeyAction, Relation, RelationKind
 from pgsoftproxy.model.context import Grant, VisibilityMode
-from pgsoftproxy.model.policy import STATISTICS, ColumnKind, Mode, Policy, Problem, TableRule, compile_policy
+from pgsoftproxy.model.policy import (
+    SETTINGS,
+    STATISTICS,
+    ColumnKind,
+    Mode,
+    Policy,
+    Problem,
+    TableRule,
+    compile_policy,
+)
 
 TIMESTAMPTZ = "timestamp with time zone"
 STAMPED = (Column("id", "integer"), Column("deleted_at", TIMESTAMPTZ))
@@ -280,7 +289,7 @@ def test_views_expose_through_any_number_of_views() -> None:
     )
     policy = compiled(source, TableRule("app.users"))
     assert policy.exposing == {10: "app.users", 11: "app.users", 12: "app.users"}
-    assert set(policy.names) - STATISTICS == {"users", "people", "names", "counts"}
+    assert set(policy.names) - STATISTICS - {SETTINGS} == {"users", "people", "names", "counts"}
 
 
 def test_a_table_in_observe_mode_exposes_nothing() -> None:
@@ -370,7 +379,7 @@ def test_live_rows_are_seen_even_if_a_grant_does_not_say_so() -> None:
 def test_names_list_every_relation_of_that_name_in_any_schema() -> None:
     policy = compiled(catalog(*TABLES), TableRule("*.users"))
     assert {relation.schema for relation in policy.names["users"]} == {"app", "public"}
-    assert set(policy.names) - STATISTICS == {"users"}
+    assert set(policy.names) - STATISTICS - {SETTINGS} == {"users"}
 
 
 def test_statistics_are_among_the_names_where_a_table_is_enforced_only() -> None:

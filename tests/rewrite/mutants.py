@@ -247,7 +247,9 @@ MUTANTS = [
     ),
     Mutant(
         "deletion_column overlooks the alias list",
-        replaced([hide_deleted_rows], "deletion_column", lambda _, protection: protection.column),
+        replaced(
+            [hide_deleted_rows], "deletion_column", lambda _work, _reference, protection: protection.column
+        ),
     ),
     Mutant(
         "has_current_of sees it everywhere",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pgsoftproxy.model.context import VisibilityMode
+from pgsoftproxy.model.context import UNKNOWN_USER, VisibilityMode
 from pgsoftproxy.model.effects import ChangesCatalog, Prepares, SetsVariable, Variable
 from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Forward, Outcome, Refused, Retag, Rewritten
 from pgsoftproxy.rewrite.rewriter import rewrite
@@ -309,6 +309,8 @@ REFUSALS = {
     "COPY users TO STDOUT DELIMITERS ','": "0A000",
     "COPY users (nope) TO STDOUT": "42703",
     "COPY (SELECT 1 FROM users) TO PROGRAM 'cat'": "0A000",
+    "DO $$ BEGIN SET search_path = app; END $$": "0A000",
+    "DO $$ BEGIN PERFORM set_config('search_path', 'app', false); END $$": "0A000",
     "SELECT query_to_xml('SELECT * FROM app.users', true, true, '')": "0A000",
     "SELECT 1 FROM users AS u(deleted_at)": "0A000",
     "INSERT INTO users (id, email) VALUES (1, 'a') ON CONFLICT DO NOTHING": "0A000",
@@ -322,6 +324,8 @@ REFUSALS = {
     "SELECT set_config('pgsoftproxy.visibility', 'all', false)": "0A000",
     "SET standard_conforming_strings = off": "0A000",
     "SET client_encoding = 'SJIS'": "0A000",
+    "SELECT set_config('search' || '_path', 'app', false)": "0A000",
+    "UPDATE pg_settings SET setting = 'app' WHERE name = 'search_path'": "0A000",
     "SET session_replication_role = replica": "42501",
     "SELEKT 1": "42601",
     "SELECT 1" + " + 1" * 100_000: "54001",
@@ -437,6 +441,52 @@ def test_set_config_that_may_not_run_leaves_the_path_unknown() -> None:
     assert isinstance(effect, SetsVariable)
     assert effect.variable is Variable.SEARCH_PATH
     assert "certain=False" in repr(effect.value)
+
+
+def test_name_counts_as_protected_while_the_open_transaction_has_changed_the_catalog() -> None:
+    outside = context(path=("public", "app"))
+    assert isinstance(rewrite("SELECT 1 FROM users", policy(), outside), Forward)
+    batch = rewrite("BEGIN; DROP TABLE public.users; SELECT 1 FROM users; COMMIT", policy(), outside)
+    assert isinstance(batch, Rewritten)
+    assert "FROM users WHERE users.deleted_at IS NULL; COMMIT" in batch.sql
+
+
+def test_name_of_a_protected_table_stays_its_own_while_the_catalog_is_stale() -> None:
+    sql = "BEGIN; ALTER TABLE users ADD COLUMN x int; SELECT x FROM users"
+    plan = rewrite(sql, policy(), context())
+    assert isinstance(plan, Rewritten)
+    assert plan.sql.endswith("SELECT x FROM users WHERE users.deleted_at IS NULL")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT 1 FROM users AS u (a, b)", "COPY users TO STDOUT", "DELETE FROM users RETURNING *"],
+)
+def test_columns_are_not_counted_while_the_catalog_is_stale(sql: str) -> None:
+    plan = rewrite(f"BEGIN; ALTER TABLE users DROP COLUMN email; {sql}", policy(), context())
+    assert plan.statements[2].outcome is Outcome.REFUSED
+
+
+def test_savepoint_rolled_back_takes_the_doubt_away() -> None:
+    sql = "BEGIN; SAVEPOINT s; DROP TABLE public.users; ROLLBACK TO s; SELECT 1 FROM users"
+    assert isinstance(rewrite(sql, policy(), context(path=("public", "app"))), Forward)
+
+
+def test_role_set_by_set_config_is_followed_where_it_is_sure_to_run() -> None:
+    for sql, user in (
+        ("SELECT set_config('role', 'app', false)", "app"),
+        ("SELECT set_config('role', 'none', false)", None),
+        ("SELECT set_config('role', x, false) FROM logs", UNKNOWN_USER),
+    ):
+        (statement,) = rewrite(sql, policy(), context()).statements
+        (effect,) = statement.effects
+        assert isinstance(effect, SetsVariable)
+        assert (effect.variable, effect.value) == (Variable.USER, user)
+
+
+def test_users_own_schema_counts_as_any_while_the_user_is_not_known() -> None:
+    unknown = context(path=("$user", "public")).after(SetsVariable(Variable.USER, UNKNOWN_USER))
+    assert isinstance(rewrite("SELECT 1 FROM orders", policy(), unknown), Rewritten)
 
 
 def test_ddl_asks_for_a_new_catalog() -> None:

@@ -242,7 +242,10 @@ def test_each_class_is_allowed_alone() -> None:
 def test_routines_are_allowed_one_by_one() -> None:
     rules = RoutineRules(allow=frozenset({("app", "report"), ("app", "dblink"), ("app", "made")}))
     assert passed("SELECT report(), app.outer_report(), app.dblink('x'), dblink('x')", rules).warnings == ()
-    assert passed("CREATE FUNCTION made() RETURNS text LANGUAGE sql AS 'SELECT email FROM users'", rules)
+    assert (
+        passed("CREATE FUNCTION made() RETURNS text LANGUAGE sql AS 'SELECT email FROM users'", rules).refusal
+        is None
+    )
     assert refusal("SELECT app.atomic()", rules)
     assert refusal("SELECT public.dblink('x')", rules)
 

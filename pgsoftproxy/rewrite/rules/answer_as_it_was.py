@@ -8,6 +8,7 @@ rule that bookkeeping belongs to the proxy, so were `deleted_by` and `deletion_i
 from dataclasses import dataclass
 
 from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.catalog import Column
 from pgsoftproxy.model.policy import ColumnKind, Protection
 from pgsoftproxy.rewrite.edits import CLAUSE
 from pgsoftproxy.rewrite.predicates import is_live, quote_identifier
@@ -35,6 +36,10 @@ class _Answer:
     @property
     def name(self) -> str:
         return self.reference.alias or str(self.reference.node["relname"])
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self.work.surroundings.columns_of(self.protection)
 
     @property
     def stamped(self) -> frozenset[str]:
@@ -215,7 +220,7 @@ def _columns(answer: _Answer) -> str:
         return f"{quote_identifier(answer.old)}.*"
     qualifier = answer.work.qualifier(answer.reference)
     parts = []
-    for column in answer.protection.relation.columns:
+    for column in answer.columns:
         name = quote_identifier(column.name)
         stamped = column.name in answer.stamped
         parts.append(f"{_was(answer, column.name)} AS {name}" if stamped else f"{qualifier}.{name}")
@@ -229,7 +234,7 @@ def _row(answer: _Answer, visit: _Visit) -> str | None:
     if answer.old is not None:
         # PostgreSQL 18 reads a field of OLD taken as a whole, `(old).x`, from the new row.
         columns = ", ".join(
-            f"{quote_identifier(answer.old)}.{quote_identifier(c.name)}" for c in relation.columns
+            f"{quote_identifier(answer.old)}.{quote_identifier(c.name)}" for c in answer.columns
         )
         return f"ROW({columns})::{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
     qualifier = answer.work.qualifier(answer.reference)
@@ -237,7 +242,7 @@ def _row(answer: _Answer, visit: _Visit) -> str | None:
         _was(answer, column.name)
         if column.name in answer.stamped
         else f"{qualifier}.{quote_identifier(column.name)}"
-        for column in relation.columns
+        for column in answer.columns
     ]
     return f"ROW({', '.join(values)})::{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
 
@@ -267,7 +272,7 @@ def _of_new(answer: _Answer, name: str, visit: _Visit) -> str:
     if name == "*":
         if visit.parent not in {"ResTarget", "RowExpr"}:
             return f"NULL::{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
-        return ", ".join(f"NULL::{c.type_name} AS {quote_identifier(c.name)}" for c in relation.columns)
+        return ", ".join(f"NULL::{c.type_name} AS {quote_identifier(c.name)}" for c in answer.columns)
     column = relation.column(name)
     if column is None:
         raise StatementRefused(

@@ -1,7 +1,7 @@
 """COPY table TO: copy a query over the columns that COPY would have sent."""
 
 from pgsoftproxy.errors import StatementRefused
-from pgsoftproxy.model.catalog import Relation, RelationKind
+from pgsoftproxy.model.catalog import RelationKind
 from pgsoftproxy.model.policy import Protection
 from pgsoftproxy.rewrite.predicates import is_seen, quote_identifier
 from pgsoftproxy.rewrite.scope import Reference
@@ -33,7 +33,7 @@ def copy_out(work: Work, reference: Reference, protection: Protection, copy: Nod
             hint="Write the options as in COPY ... TO STDOUT WITH (FORMAT binary, DELIMITER ',').",
         )
     name = work.qualifier(reference)
-    columns = _columns(relation, copy)
+    columns = _columns(work, protection, copy)
     column = f"{name}.{quote_identifier(protection.column)}"
     predicate = is_seen(column, f"{name}.", protection, work.surroundings.values.visibility)
     where = f" WHERE {predicate}" if predicate is not None else ""
@@ -43,12 +43,15 @@ def copy_out(work: Work, reference: Reference, protection: Protection, copy: Nod
     work.edits.replace(tokens.starts[first], tokens.ends[last], query)
 
 
-def _columns(relation: Relation, copy: Node) -> list[str]:
+def _columns(work: Work, protection: Protection, copy: Node) -> list[str]:
     if "attlist" not in copy:
-        return [column.name for column in relation.columns if not column.generated]
+        return [column.name for column in work.surroundings.columns_of(protection) if not column.generated]
+    relation = protection.relation
     names = strings(copy["attlist"])
     for name in names:
         column = relation.column(name)
+        if column is None and work.surroundings.values.stale:
+            continue  # it may be new
         if column is None:
             message = f'column "{name}" of relation "{relation.name}" does not exist'
             raise StatementRefused(message, sqlstate="42703")

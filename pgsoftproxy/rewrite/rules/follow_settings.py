@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 
 from pgsoftproxy.errors import StatementRefused
-from pgsoftproxy.model.context import UNCERTAIN_PATH, Context, DeleteMode, SearchPath, VisibilityMode
+from pgsoftproxy.model.context import (
+    UNCERTAIN_PATH,
+    UNKNOWN_USER,
+    Context,
+    DeleteMode,
+    SearchPath,
+    VisibilityMode,
+)
 from pgsoftproxy.model.effects import Effect, ResetsAll, SetsVariable, Variable
 from pgsoftproxy.model.parsing import (
     format_visibility,
@@ -136,8 +143,10 @@ def _follow_calls(plain: bool, calls: list[Node], context: Context) -> Iterator[
             continue
         arguments = [constant(node) for node in call.get("args", [])]
         if len(arguments) != 3 or not isinstance(arguments[0], str):
-            yield SetsVariable(Variable.SEARCH_PATH, UNCERTAIN_PATH)
-            continue
+            raise StatementRefused(
+                "set_config of a setting whose name the proxy cannot read",
+                hint="Write the name as a literal.",
+            )
         name, value, local = arguments[0].lower(), arguments[1], arguments[2]
         if name.startswith(PREFIX):
             raise StatementRefused(
@@ -150,7 +159,7 @@ def _follow_calls(plain: bool, calls: list[Node], context: Context) -> Iterator[
         elif name == "search_path":
             yield _path_effect(plain, value, local)
         elif name in {"role", "session_authorization"}:
-            yield SetsVariable(Variable.SEARCH_PATH, UNCERTAIN_PATH)
+            yield _user_effect(plain, value, local)
 
 
 def _path_effect(plain: bool, value: str | bool | None, local: str | bool | None) -> SetsVariable:
@@ -160,6 +169,12 @@ def _path_effect(plain: bool, value: str | bool | None, local: str | bool | None
         return SetsVariable(Variable.SEARCH_PATH, SearchPath(parse_search_path(value)), local)
     except ValueError:
         return SetsVariable(Variable.SEARCH_PATH, UNCERTAIN_PATH)
+
+
+def _user_effect(plain: bool, value: str | bool | None, local: str | bool | None) -> SetsVariable:
+    if not plain or not isinstance(value, str) or not isinstance(local, bool):
+        return SetsVariable(Variable.USER, UNKNOWN_USER)
+    return SetsVariable(Variable.USER, None if value.lower() == "none" else value, local)
 
 
 def _is_plain_select(statement: Node) -> bool:

@@ -112,6 +112,8 @@ def _arbiters(clause: Node, reference: Reference, protection: Protection) -> lis
     indexes = [index for index in protection.relation.unique_indexes if index.valid]
     infer = clause.get("infer")
     if infer is None:
+        if len(indexes) == 1:
+            return indexes  # its target can be named, so a sequence that lags behind its keys is met too
         given = _given_columns(reference.owner, protection)
         return [index for index in indexes if not _is_generated(index, given, protection)]
     if "conname" in infer:

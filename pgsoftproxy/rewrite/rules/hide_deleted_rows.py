@@ -15,7 +15,7 @@ def hide_deleted_rows(work: Work, reference: Reference, protection: Protection) 
     """Let a reference yield only the rows that the visibility in effect shows."""
     work.note_guard(protection)
     qualifier = work.qualifier(reference)
-    column = f"{qualifier}.{quote_identifier(deletion_column(reference, protection))}"
+    column = f"{qualifier}.{quote_identifier(deletion_column(work, reference, protection))}"
     predicate = is_seen(column, f"{qualifier}.", protection, work.surroundings.values.visibility)
     if predicate is None:
         return
@@ -36,15 +36,15 @@ def hide_deleted_rows(work: Work, reference: Reference, protection: Protection) 
     work.edits.insert(end, f" JOIN (SELECT) AS {guard} ON {predicate})")
 
 
-def deletion_column(reference: Reference, protection: Protection) -> str:
+def deletion_column(work: Work, reference: Reference, protection: Protection) -> str:
     """Return the deletion column's name as the statement sees it, through a column-alias list if there is one."""
     alias = reference.node.get("alias", {})
     if "colnames" not in alias:
         return protection.column
-    relation = protection.relation
+    columns = [column.name for column in work.surroundings.columns_of(protection)]
     aliases = strings(alias["colnames"])
-    names = [*aliases, *(column.name for column in relation.columns[len(aliases) :])]
-    name = names[relation.position(protection.column)]
+    names = [*aliases, *columns[len(aliases) :]]
+    name = names[columns.index(protection.column)]
     if names.count(name) > 1:
         raise StatementRefused(
             f'column alias list of table "{protection.label}" makes the name of its deletion column ambiguous',

@@ -30,6 +30,12 @@ CHANGING = frozenset(
     "AlterTSDictionaryStmt AlterTSConfigurationStmt DropOwnedStmt ReassignOwnedStmt ViewStmt TruncateStmt "
     "DoStmt".split()
 )
+KEEPING = frozenset(
+    "GrantStmt GrantRoleStmt AlterDefaultPrivilegesStmt IndexStmt AlterOwnerStmt CreateTrigStmt CreatePolicyStmt "
+    "AlterPolicyStmt CreateRoleStmt AlterRoleStmt AlterRoleSetStmt AlterDatabaseSetStmt TruncateStmt "
+    "AlterTableMoveAllStmt CreatePublicationStmt AlterPublicationStmt AlterObjectDependsStmt".split()
+)
+"""What of these changes neither which relation a name means nor which columns a relation has."""
 UNCOVERING = {
     "AT_DisableTrig": "DISABLE TRIGGER",
     "AT_DisableTrigAll": "DISABLE TRIGGER",

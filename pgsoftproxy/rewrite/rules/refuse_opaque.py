@@ -8,7 +8,7 @@ from pgsoftproxy.model.catalog import Relation
 from pgsoftproxy.model.context import Visibility, VisibilityMode
 from pgsoftproxy.model.policy import STATISTICS, Policy
 from pgsoftproxy.model.routines import OPAQUE, Action, Finding, Routine, RoutineClass
-from pgsoftproxy.rewrite.bodies import definition_of
+from pgsoftproxy.rewrite.bodies import definition_of, read_body
 from pgsoftproxy.rewrite.plan import Warned
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.routines import body_findings, findings_of, is_allowed, view_findings
@@ -16,6 +16,11 @@ from pgsoftproxy.rewrite.scope import Findings, Reference, Use
 from pgsoftproxy.rewrite.tree import Node, strings
 
 EVERYTHING = Visibility(VisibilityMode.ALL)
+FOLLOWED = frozenset(
+    "search_path set_config standard_conforming_strings client_encoding session_replication_role "
+    "session_authorization".split()
+)
+"""Words by which a block could change a setting that the session follows, or that must stay as it is."""
 _WHY = {
     RoutineClass.EXISTING: 'it names "{}", which is protected',
     RoutineClass.BODIES: 'it names "{}", which is protected',
@@ -88,10 +93,23 @@ def judge_body(tag: str, statement: Node, found: Findings, surroundings: Surroun
         what = f'"{".".join(names)}"'
     else:
         what = "this block"
+        _judge_settings(statement, surroundings)
     findings = [finding for item in found.references for finding in _named_in_body(item, surroundings)]
     for language, text in definition_of(statement):
         findings.extend(body_findings(text, language, policy))
     return _judge(what, findings, surroundings)
+
+
+def _judge_settings(statement: Node, surroundings: Surroundings) -> None:
+    """Refuse a DO block that may change what the meaning of later statements depends on."""
+    for language, text in definition_of(statement):
+        words = {word.name.lower() for word in read_body(text, language).words} if text is not None else set()
+        named = sorted(words & FOLLOWED)
+        if named and surroundings.policy.hides:
+            raise StatementRefused(
+                f'this block may change "{named[0]}" where the proxy cannot follow it',
+                hint="Send the SET as a statement of its own.",
+            )
 
 
 def _judge_text(names: list[str], surroundings: Surroundings) -> Judgement:
@@ -162,13 +180,7 @@ def is_only_calling(relation: Relation, policy: Policy) -> bool:
 def _may_mean(names: list[str], routine: Routine, surroundings: Surroundings) -> bool:
     if len(names) > 1:
         return names[-2] == routine.schema
-    path = surroundings.values.search_path
-    return not path.certain or routine.schema in _schemas(surroundings)
-
-
-def _schemas(surroundings: Surroundings) -> list[str]:
-    values = surroundings.values
-    return [values.user if entry == "$user" else entry for entry in values.search_path.schemas]
+    return not surroundings.values.path_is_certain or routine.schema in surroundings.schemas()
 
 
 def _allowed_by_name(names: list[str], surroundings: Surroundings) -> bool:
@@ -177,7 +189,7 @@ def _allowed_by_name(names: list[str], surroundings: Surroundings) -> bool:
         return False
     if len(names) > 1:
         return (names[-2], names[-1]) in allow
-    return any((schema, names[-1]) in allow for schema in ("pg_catalog", *_schemas(surroundings)))
+    return any((schema, names[-1]) in allow for schema in ("pg_catalog", *surroundings.schemas()))
 
 
 def _of_rows(found: Findings) -> Iterator[str]:
