@@ -228,9 +228,18 @@ SELECT count(*), max(id) FROM users
 -- expect: refused 0A000
 UPDATE pg_settings SET setting = 'app' WHERE name = 'search_path'
 
--- case: search_path set through a set_config whose name is computed
+-- case: search_path set through a set_config whose name is computed leaves unqualified names in doubt
+-- max-version: 17
 -- expect: refused 0A000
 SELECT set_config('search' || '_path', 'app', false)
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: search_path set through a set_config whose name is computed is reported by the server
+-- min-version: 18
+SELECT set_config('search' || '_path', 'app', false)
+-- next
+SELECT count(*), max(id) FROM users
 
 -- case: search_path set through a set_config whose value is computed leaves unqualified names in doubt
 -- max-version: 17
@@ -245,9 +254,18 @@ SELECT set_config('search_path', 'a' || 'pp', false)
 -- next
 SELECT count(*), max(id) FROM users
 
--- case: search_path set through a set_config whose name is a column
+-- case: search_path set through a set_config whose name is a column leaves unqualified names in doubt
+-- max-version: 17
 -- expect: refused 0A000
 SELECT set_config(v.n, 'app', false) FROM (VALUES ('search_path')) v (n)
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: search_path set through a set_config whose name is a column is reported by the server
+-- min-version: 18
+SELECT set_config(v.n, 'app', false) FROM (VALUES ('search_path')) v (n)
+-- next
+SELECT count(*), max(id) FROM users
 
 -- case: search_path set in a sub-select that may not run
 SELECT CASE WHEN count(*) > 100 THEN set_config('search_path', 'app', true) END FROM app.logs

@@ -324,7 +324,6 @@ REFUSALS = {
     "SELECT set_config('pgsoftproxy.visibility', 'all', false)": "0A000",
     "SET standard_conforming_strings = off": "0A000",
     "SET client_encoding = 'SJIS'": "0A000",
-    "SELECT set_config('search' || '_path', 'app', false)": "0A000",
     "UPDATE pg_settings SET setting = 'app' WHERE name = 'search_path'": "0A000",
     "SET session_replication_role = replica": "42501",
     "SELEKT 1": "42601",
@@ -482,6 +481,16 @@ def test_role_set_by_set_config_is_followed_where_it_is_sure_to_run() -> None:
         (effect,) = statement.effects
         assert isinstance(effect, SetsVariable)
         assert (effect.variable, effect.value) == (Variable.USER, user)
+
+
+def test_set_config_of_an_unknown_setting_leaves_path_and_user_unknown() -> None:
+    (statement,) = rewrite(
+        "SELECT set_config(name, 'x', false) FROM pg_settings", policy(), context()
+    ).statements
+    assert [effect.variable for effect in statement.effects if isinstance(effect, SetsVariable)] == [
+        Variable.SEARCH_PATH,
+        Variable.USER,
+    ]
 
 
 def test_users_own_schema_counts_as_any_while_the_user_is_not_known() -> None:

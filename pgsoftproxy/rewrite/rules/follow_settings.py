@@ -143,10 +143,10 @@ def _follow_calls(plain: bool, calls: list[Node], context: Context) -> Iterator[
             continue
         arguments = [constant(node) for node in call.get("args", [])]
         if len(arguments) != 3 or not isinstance(arguments[0], str):
-            raise StatementRefused(
-                "set_config of a setting whose name the proxy cannot read",
-                hint="Write the name as a literal.",
-            )
+            # Any setting: pg_dump takes the name from pg_settings.
+            yield SetsVariable(Variable.SEARCH_PATH, UNCERTAIN_PATH)
+            yield SetsVariable(Variable.USER, UNKNOWN_USER)
+            continue
         name, value, local = arguments[0].lower(), arguments[1], arguments[2]
         if name.startswith(PREFIX):
             raise StatementRefused(
