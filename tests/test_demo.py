@@ -1,5 +1,6 @@
 """The demo as a user runs it: it shows what it promises, fails where it cannot, and leaves nothing behind."""
 
+import fcntl
 import os
 import re
 import signal
@@ -138,9 +139,21 @@ def test_a_served_demo_answers_clients_until_it_is_told_to_end(scratch: Path) ->
     assert_nothing_is_left(scratch)
 
 
+def read_sparingly(demo: subprocess.Popen[str], text: bytes) -> None:
+    """Read up to a text and hardly more, through so narrow a pipe that the demo cannot have ended by then."""
+    assert demo.stdout is not None
+    seen = b""
+    while text not in seen:
+        piece = os.read(demo.stdout.fileno(), 64)
+        assert piece, "the demo ended first:\n" + seen.decode()
+        seen += piece
+
+
 def test_a_demo_that_is_interrupted_cleans_up(scratch: Path) -> None:
     demo = start(scratch)
-    read_until(demo, "DELETE 1")
+    assert demo.stdout is not None
+    fcntl.fcntl(demo.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    read_sparingly(demo, b"DELETE 1")
     demo.send_signal(signal.SIGINT)
     rest, _ = demo.communicate(timeout=SECONDS)
     assert demo.returncode == 128 + signal.SIGINT
