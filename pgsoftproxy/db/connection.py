@@ -28,13 +28,6 @@ def is_conninfo(dsn: str) -> bool:
     return bool(dsn.strip())
 
 
-def describe(dsn: str, database: str | None = None) -> str:
-    """Return a connection string for people: without its password, for the database given."""
-    parts = conninfo_to_dict(dsn, dbname=database) if database else conninfo_to_dict(dsn)
-    wanted = ("user", "host", "port", "dbname")
-    return " ".join(f"{key}={parts[key]}" for key in wanted if parts.get(key) is not None)
-
-
 @asynccontextmanager
 async def connect(dsn: str, database: str | None = None) -> AsyncIterator[Connection]:
     """Open a control connection to one database of the DSN's server, and close it at the end.

@@ -101,7 +101,7 @@ class Planner:
 
 
 class PlanJob:
-    """The making of one plan. `run` touches nothing that is shared."""
+    """The making of one plan. Of what is shared `run` touches memos only, whose entries come out the same anyway."""
 
     __slots__ = ("_clock", "_policy", "_rewrite", "key", "plan", "seconds")
 

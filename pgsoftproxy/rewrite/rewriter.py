@@ -5,12 +5,15 @@ the plans together. Each statement of a batch is planned in the context that tho
 """
 
 import gc
+from bisect import bisect_left
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from pgsoftproxy.errors import Refusal, StatementRefused
 from pgsoftproxy.model.context import Context
 from pgsoftproxy.model.effects import ChangesCatalog, Effect, Prepares, SetsVariable, Transaction
 from pgsoftproxy.model.policy import Policy
+from pgsoftproxy.rewrite.cache import LARGE_TEXT
 from pgsoftproxy.rewrite.edits import EditList, apply_edits
 from pgsoftproxy.rewrite.plan import (
     REFUSAL_SQL,
@@ -52,8 +55,6 @@ KINDS = {
     "DeclareCursorStmt": Kind.CURSOR,
     "FetchStmt": Kind.CURSOR,
 }
-LARGE = 65_536
-"""Characters from which on a text is planned without the cyclic garbage collector."""
 WRAPPERS = frozenset(
     {"PrepareStmt", "DeclareCursorStmt", "ExplainStmt", "CreateTableAsStmt", "CopyStmt", "CallStmt"}
 )
@@ -71,29 +72,33 @@ class _Text:
 
     def __init__(self, sql: str) -> None:
         self.sql = sql
-        self._tokens: Tokens | None = None
 
-    @property
+    @cached_property
     def tokens(self) -> Tokens:
-        if self._tokens is None:
-            self._tokens = Tokens(self.sql)
-        return self._tokens
+        return Tokens(self.sql)
+
+    @cached_property
+    def has_directives(self) -> bool:
+        """Tell whether a comment of the text may hold a directive."""
+        return INTRODUCTION in self.sql.lower()
 
     def span(self, raw: Node) -> tuple[int, int]:
         """Return the first and last token of a raw statement, without the semicolon."""
         tokens = self.tokens
-        start = tokens.characters(int(raw.get("stmt_location", 0)))
-        length = int(raw.get("stmt_len", 0))
-        end = tokens.characters(int(raw.get("stmt_location", 0)) + length) if length else len(self.sql)
-        inside = [
-            i for i, at in enumerate(tokens.starts) if start <= at < end and tokens.names[i] != SEMICOLON
-        ]
-        return inside[0], inside[-1]
+        location, length = int(raw.get("stmt_location", 0)), int(raw.get("stmt_len", 0))
+        end = tokens.characters(location + length) if length else len(self.sql)
+        first = bisect_left(tokens.starts, tokens.characters(location))
+        last = bisect_left(tokens.starts, end) - 1
+        while tokens.names[first] == SEMICOLON:
+            first += 1
+        while tokens.names[last] == SEMICOLON:
+            last -= 1
+        return first, last
 
 
 def rewrite(sql: str, policy: Policy, context: Context) -> Plan:
     """Plan one text: what to send upstream in its place, and what the session must know of each statement."""
-    if len(sql) < LARGE or not gc.isenabled():
+    if len(sql) < LARGE_TEXT or not gc.isenabled():
         return _rewrite(sql, policy, context)
     # A large tree is nothing but live objects: collecting while it grows takes longer than all the rest.
     gc.disable()
@@ -153,7 +158,7 @@ def _plan_statement(text: _Text, raw: Node, policy: Policy, context: Context) ->
     tag, statement = tagged(raw["stmt"])
     kind = KINDS.get(tag, Kind.DDL if tag in CHANGING else Kind.UTILITY)
     try:
-        if INTRODUCTION in text.sql.lower():
+        if text.has_directives:
             context = read_directives(text.tokens, text.span(raw)[0], context)
         return _decide(text, raw, kind, Surroundings(policy, context))
     except StatementRefused as error:

@@ -5,6 +5,7 @@ characters, half open, as Python slices. Must not know policies or trees.
 """
 
 from bisect import bisect_left, bisect_right
+from functools import cached_property
 
 from pglast.parser import ParseError, scan
 
@@ -61,6 +62,14 @@ class Tokens:
                 extra += width - 1
                 self._byte_marks.append(index + extra + 1)
                 self._extra.append(extra)
+
+    @cached_property
+    def guard_prefix(self) -> str:
+        """Return how an alias can begin that occurs nowhere in the text."""
+        prefix = "_sd"
+        while prefix in self.sql:
+            prefix += "_"
+        return prefix
 
     def __len__(self) -> int:
         return len(self.names)

@@ -53,7 +53,6 @@ class Work:
     deletes: str | None = None
     bypass: VisibilityMode | None = None
     guards: int = 0
-    guard_prefix: str = ""
     _wheres: dict[int, _Where] = field(default_factory=dict)
 
     def extent(self, reference: Reference) -> Extent:
@@ -106,12 +105,8 @@ class Work:
 
     def guard_name(self) -> str:
         """Return a fresh alias that occurs nowhere in the text."""
-        if not self.guard_prefix:
-            self.guard_prefix = "_sd"
-            while self.guard_prefix in self.tokens.sql:
-                self.guard_prefix += "_"
         self.guards += 1
-        return f"{self.guard_prefix}{self.guards}"
+        return f"{self.tokens.guard_prefix}{self.guards}"
 
     def note_guard(self, protection: Protection) -> None:
         """Remember that a table's rows were filtered, or with what visibility they were not."""

@@ -35,7 +35,6 @@ READY: Final = ord("Z")
 ROW_DESCRIPTION: Final = ord("T")
 
 IDLE: Final = ord("I")
-IN_TRANSACTION: Final = ord("T")
 FAILED: Final = ord("E")
 
 AUTHENTICATION_OK = 0

@@ -104,6 +104,11 @@ PAIRS = {
         "UPDATE logs SET id = 1 FROM users u, LATERAL (SELECT WHERE u.deleted_at IS NULL) AS _sd1 "
         "WHERE CURRENT OF c RETURNING ctid",
     ),
+    "stray semicolons and comments between statements": (
+        ";;/* a */TABLE users;/* b */;;-- é\nTABLE users ;; DELETE FROM flags;-- c",
+        ";;/* a */SELECT * FROM users WHERE users.deleted_at IS NULL;/* b */;;-- é\n"
+        "SELECT * FROM users WHERE users.deleted_at IS NULL ;; UPDATE flags SET gone = true WHERE NOT flags.gone;-- c",
+    ),
     "hardly any spaces": (
         'SELECT(id)FROM"users"ORDER BY 1;SELECT 1 FROM users u WHERE(a)OR(b)ORDER BY(c);DELETE FROM"users"WHERE"id"=1',
         'SELECT(id)FROM"users" WHERE users.deleted_at IS NULL ORDER BY 1;'

@@ -61,7 +61,7 @@ def answer_as_it_was(work: Work, reference: Reference, protection: Protection) -
     if clause is None:
         return
     old = new = None
-    if protection_knows_old(work):
+    if _server_knows_old(work):
         options = [option["ReturningOption"] for option in clause.get("options", [])]
         named = {option["option"]: option["value"] for option in options}
         taken = aliases(reference.owner)
@@ -95,7 +95,7 @@ def _qualifiers(clause: Node) -> set[str]:
     return {strings(column["fields"])[0] for column in columns}
 
 
-def protection_knows_old(work: Work) -> bool:
+def _server_knows_old(work: Work) -> bool:
     """Tell whether the server can name the old row in RETURNING."""
     return work.surroundings.policy.catalog.server_version >= OLD_AND_NEW
 
