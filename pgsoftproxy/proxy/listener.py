@@ -8,7 +8,7 @@ import asyncio
 from pgsoftproxy.errors import ConfigError, ProxyError, UpstreamUnavailable
 from pgsoftproxy.ops.metrics import RefusedBecause
 from pgsoftproxy.proxy.pair import LINGER_SECONDS
-from pgsoftproxy.proxy.relay import Relay
+from pgsoftproxy.proxy.relay import Relay, shutdown
 from pgsoftproxy.proxy.services import Services
 
 BACKLOG = 1024
@@ -52,7 +52,7 @@ class Listener:
         await self._emptied(seconds)
         rest = list(self._admitted)
         for relay in list(self._relays):
-            relay.end(ProxyError("terminating connection due to administrator command", sqlstate="57P01"))
+            relay.end(shutdown())
         await self._emptied(LINGER_SECONDS + 1.0)
         self.abort()
         return len(rest)

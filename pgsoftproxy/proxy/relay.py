@@ -116,7 +116,7 @@ class Relay(asyncio.Protocol):
         if not self._logged_in and self.session.ready_once:
             self._log_in()
         if self._draining and self.session.idle:
-            self.end(_shutdown())
+            self.end(shutdown())
         if self._services.timeouts.idle:
             self._active_at = self._loop.time()
 
@@ -143,7 +143,7 @@ class Relay(asyncio.Protocol):
         """End the session at its next idle point; at once if it has not logged in."""
         self._draining = True
         if not self._logged_in or self.session.idle:
-            self.end(_shutdown())
+            self.end(shutdown())
 
     def end(self, error: ProxyError) -> None:
         """End the session with a FATAL error to its client."""
@@ -259,7 +259,7 @@ class Relay(asyncio.Protocol):
         self._services.reporter.session_crashed(error, self.session.user, self.session.database)
         try:
             self.session.fail(ProxyError("internal error in pgsoftproxy", hint="Its log has the details."))
-        except Exception:
+        except Exception:  # the session that has the bug may not even be able to say so
             self.abort()
         else:
             self._pump()
@@ -311,7 +311,8 @@ class Relay(asyncio.Protocol):
                 self._services.reporter.session_closed(self.session.user, self.session.database)
 
 
-def _shutdown() -> ProxyError:
+def shutdown() -> ProxyError:
+    """Return the error by which sessions end when the proxy is told to stop, in the server's words."""
     return ProxyError("terminating connection due to administrator command", sqlstate="57P01")
 
 
