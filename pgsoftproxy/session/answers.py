@@ -74,8 +74,7 @@ def without_telling_detail(fields: Fields, policy: Policy) -> Fields:
 
 
 def _may_tell(fields: Fields, policy: Policy) -> bool:
-    hidden = policy.broken or any(p.mode is Mode.ENFORCE for p in policy.protections.values())
-    if not hidden:
+    if not policy.hides:
         return False
     schema, table = value_of(fields, backend.SCHEMA), value_of(fields, backend.TABLE)
     relation = policy.catalog.find(schema.decode(errors="replace"), table.decode(errors="replace"))
