@@ -259,6 +259,9 @@ class ClientSide:
             else:
                 self._hold()
             return
+        if len(replies.queue) >= state.limits.pipeline:
+            self._hold()
+            return
         entry = Owed(Owes.SYNC)
         entry.settles = state.tracker.end_segment()
         replies.push(entry)

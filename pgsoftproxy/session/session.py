@@ -180,7 +180,10 @@ class Session:
 
     def _end_when_answered(self) -> bool:
         replies, inside = self._state.replies, self._from_client.inside
-        if self.phase is Phase.READY and (replies.queue or self.stalled) and not (replies.starved or inside):
+        if self.phase is Phase.READY and (
+            self._from_upstream.inside
+            or ((replies.queue or self.stalled) and not (replies.starved or inside))
+        ):
             return False
         if self.phase is not Phase.CLOSED:
             self._move(Event.END)
@@ -213,7 +216,7 @@ class Session:
     def _fail_when_answered(self, error: ClientProtocolError) -> None:
         """Fail once what came ahead of the client's mistake has its answer, as it would have from the server."""
         replies = self._state.replies
-        if not replies.queue or replies.starved:
+        if (not replies.queue or replies.starved) and not self._from_upstream.inside:
             self.fail(error)
         elif self._doom is None:
             self._doom = error

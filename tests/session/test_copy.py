@@ -21,6 +21,7 @@ from tests.playbook import (
     complete,
     drain,
     error,
+    fatal,
     play,
     ready,
     rows,
@@ -233,4 +234,23 @@ def test_copy_whose_end_never_comes_ends_with_the_client() -> None:
     ask(session, frontend.query(INTO), DATA)
     answer(session, COPY_IN)
     session.client_closed()
+    assert session.need is Need.CLOSE
+
+
+def test_bad_header_in_a_copy_is_told_once_the_reply_that_is_half_sent_is_whole() -> None:
+    session = Opening()()
+    ask(session, frontend.query(INTO), b"\0\0\0\0\0")
+    assert answer(session, COPY_IN[:6]) == COPY_IN[:6]
+    assert session.need is Need.NOTHING
+    assert answer(session, COPY_IN[6:]) == COPY_IN[6:] + fatal("08P01", "invalid frontend message type 0")
+    assert session.need is Need.CLOSE
+
+
+def test_client_that_ends_in_a_copy_gets_the_reply_that_is_half_sent() -> None:
+    session = Opening()()
+    ask(session, frontend.query(INTO))
+    assert answer(session, COPY_IN[:6]) == COPY_IN[:6]
+    session.client_closed()
+    assert session.need is Need.NOTHING
+    assert answer(session, COPY_IN[6:]) == COPY_IN[6:]
     assert session.need is Need.CLOSE

@@ -576,6 +576,17 @@ def test_too_many_unanswered_messages_wait_for_answers() -> None:
     assert not session.stalled
 
 
+def test_a_flood_of_syncs_waits_for_answers_too() -> None:
+    session = Opening(limits=SessionLimits(pipeline=4))()
+    assert ask(session, SYNC * 6) == SYNC * 4 + FLUSH
+    assert session.stalled
+    session.from_upstream(ready())
+    assert drain(session) == (ready(), SYNC + FLUSH)
+    session.from_upstream(ready() * 4)
+    assert drain(session) == (ready() * 4, SYNC)
+    assert not session.stalled
+
+
 def test_text_that_names_a_deletion_column_is_hinted_at() -> None:
     heard = Heard()
     session = Opening()(heard)
