@@ -17,12 +17,19 @@ TELLING = frozenset({b"23505", b"23P01", b"23514", b"44000"})
 FAILED_TRANSACTION = b"25P02"
 EARLY = frozenset({"08P01", "22021", "26000", "42601"})
 """Errors in a text or a name itself, found before the failed transaction is, where REFUSAL_SQL comes too late."""
+POSITION_DIGITS = 10
+"""A text is shorter than 2 GiB; a number of thousands of digits cannot even be read."""
 ENDING = frozenset({b"FATAL", b"PANIC"})
 
 
 def value_of(fields: Fields, code: int) -> bytes:
     """Return a field's value, empty if it is not there."""
     return next((value for key, value in fields if key == code), b"")
+
+
+def sqlstate_of(fields: Fields) -> str:
+    """Return an error's SQLSTATE, as well as it can be read."""
+    return value_of(fields, backend.SQLSTATE).decode(errors="replace")
 
 
 def ends_session(fields: Fields) -> bool:
@@ -59,7 +66,7 @@ def with_position(fields: Fields, edits: tuple[Edit, ...]) -> Fields:
         (
             code,
             b"%d" % original_position(edits, int(value))
-            if code == backend.POSITION and value.isdigit()
+            if code == backend.POSITION and value.isdigit() and len(value) <= POSITION_DIGITS
             else value,
         )
         for code, value in fields

@@ -158,7 +158,7 @@ class ServerSide:
         fields = backend.error_fields(self._scanner.body())
         if answers.ends_session(fields):
             state.need = Need.CLOSE
-            state.observer.error(answers.value_of(fields, backend.SQLSTATE).decode())
+            state.observer.error(answers.sqlstate_of(fields))
             return
         entry = state.replies.head("ErrorResponse")
         if entry.failed:
@@ -176,7 +176,7 @@ class ServerSide:
             mapped = answers.without_telling_detail(mapped, state.policy)
             if mapped != fields:
                 self._replace(backend.error(mapped))
-            state.observer.error(answers.value_of(fields, backend.SQLSTATE).decode())
+            state.observer.error(answers.sqlstate_of(fields))
         self._failed = True
         if entry.kind is Owes.PARSE and not entry.hidden and entry.name == b"":
             state.statements.known.pop(b"", None)  # a Parse without a name drops the old one before it fails

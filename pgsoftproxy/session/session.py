@@ -6,7 +6,7 @@ Owns the phase, and which room handles which bytes in it. The relay owns sockets
 from pgsoftproxy.errors import ClientProtocolError, ProxyError, UpstreamProtocolError
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import PlanJob, Planner
-from pgsoftproxy.session.answers import value_of
+from pgsoftproxy.session.answers import sqlstate_of
 from pgsoftproxy.session.client import ClientSide
 from pgsoftproxy.session.limits import SessionLimits
 from pgsoftproxy.session.login import Authentication, Packets
@@ -278,7 +278,7 @@ class Session:
                 self._server_side.parameter_status()
             case backend.ERROR:
                 fields = backend.error_fields(scanner.body())
-                state.observer.error(value_of(fields, backend.SQLSTATE).decode())
+                state.observer.error(sqlstate_of(fields))
                 state.need = Need.CLOSE
             case backend.READY:
                 self._begin()

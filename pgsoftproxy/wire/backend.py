@@ -37,6 +37,9 @@ ROW_DESCRIPTION: Final = ord("T")
 IDLE: Final = ord("I")
 FAILED: Final = ord("E")
 
+COUNT_DIGITS: Final = 20
+"""Of the longest row count, an unsigned integer of 64 bits."""
+
 AUTHENTICATION_OK = 0
 SASL_FINAL = 12
 
@@ -163,7 +166,7 @@ def command_complete(tag: bytes) -> bytes:
 def tag_rows(tag: bytes) -> int | None:
     """Return the row count in a command tag, None if it has none."""
     count = tag.rpartition(b" ")[2]
-    return int(count) if count.isdigit() else None
+    return int(count) if count.isdigit() and len(count) <= COUNT_DIGITS else None
 
 
 def transaction_status(body: bytes) -> int:

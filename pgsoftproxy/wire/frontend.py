@@ -67,9 +67,13 @@ _LIMITS = {
 AUTHENTICATION_RULES = Rules.of(
     ClientProtocolError,
     "frontend",
-    {**{kind: (limit, 0) for kind, limit in _LIMITS.items()}, PASSWORD: (PASSWORD_LIMIT, 0)},
+    {
+        **{kind: (limit, 0) for kind, limit in _LIMITS.items()},
+        PASSWORD: (PASSWORD_LIMIT, 0),
+        TERMINATE: (SMALL, SMALL),
+    },
 )
-"""While authentication goes on: whatever comes is looked at, nothing of its body."""
+"""While authentication goes on: whatever comes is looked at, nothing of its body; a goodbye goes on whole."""
 
 
 def ready_rules(statement_bytes: int) -> Rules:

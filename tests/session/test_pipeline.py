@@ -576,6 +576,24 @@ def test_too_many_unanswered_messages_wait_for_answers() -> None:
     assert not session.stalled
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        error(b"\xff\xfe", b"\xff"),
+        error(b"42601", P=b"9" * 5000),
+        error(b"42601", P=b"-1"),
+        complete(b"UPDATE " + b"9" * 5000),
+        complete(b"\xff\xfe"),
+    ],
+)
+def test_answer_whose_fields_no_server_writes_harms_nobody(reply: bytes) -> None:
+    session = Opening()()
+    ask(session, query(b"DELETE FROM app.users"))
+    out = answer(session, reply, ready())
+    assert out.endswith(ready())
+    assert session.idle
+
+
 def test_a_flood_of_syncs_waits_for_answers_too() -> None:
     session = Opening(limits=SessionLimits(pipeline=4))()
     assert ask(session, SYNC * 6) == SYNC * 4 + FLUSH
