@@ -221,7 +221,8 @@ class Session:
         elif self._doom is None:
             self._doom = error
             self.stalled = True
-            self.to_upstream.append(frontend.FLUSH_FRAME)
+            if replies.queue:
+                self.to_upstream.append(frontend.FLUSH_FRAME)
 
     def _read_packets(self) -> None:
         event = self._packets.step(self.to_client)

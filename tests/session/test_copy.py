@@ -1,5 +1,6 @@
 """COPY in both protocols: data passes, and every Sync that is sent on is one that the server answers."""
 
+from pgsoftproxy.session.phase import Phase
 from pgsoftproxy.session.session import Need
 from pgsoftproxy.wire import backend, frontend
 from tests.playbook import (
@@ -241,7 +242,7 @@ def test_bad_header_in_a_copy_is_told_once_the_reply_that_is_half_sent_is_whole(
     session = Opening()()
     ask(session, frontend.query(INTO), b"\0\0\0\0\0")
     assert answer(session, COPY_IN[:6]) == COPY_IN[:6]
-    assert session.need is Need.NOTHING
+    assert session.phase is Phase.READY
     assert answer(session, COPY_IN[6:]) == COPY_IN[6:] + fatal("08P01", "invalid frontend message type 0")
     assert session.need is Need.CLOSE
 
@@ -251,6 +252,6 @@ def test_client_that_ends_in_a_copy_gets_the_reply_that_is_half_sent() -> None:
     ask(session, frontend.query(INTO))
     assert answer(session, COPY_IN[:6]) == COPY_IN[:6]
     session.client_closed()
-    assert session.need is Need.NOTHING
+    assert session.phase is Phase.READY
     assert answer(session, COPY_IN[6:]) == COPY_IN[6:]
     assert session.need is Need.CLOSE

@@ -236,6 +236,20 @@ def test_a_statement_where_the_server_wants_a_password_ends_the_session() -> Non
     assert drain(session) == (fatal("08P01", "expected password response, got message type 81"), b"")
 
 
+def test_a_statement_sent_early_is_refused_behind_the_whole_request_for_a_password() -> None:
+    request = backend.message(backend.AUTHENTICATION, (10).to_bytes(4, "big") + b"SCRAM-SHA-256\0\0")
+    wrong = fatal("08P01", "expected password response, got message type 81")
+    script = [
+        Client(startup()),
+        CONNECT,
+        Upstream(startup()),
+        Client(SELECT),
+        Server(request),
+        ToClient(request, wrong),
+    ]
+    assert play(fresh, script).need is Need.CLOSE
+
+
 def test_a_login_that_the_server_refuses_is_refused_in_its_words() -> None:
     no = error(b"28P01", b"password authentication failed", b"FATAL")
     heard = Heard()
