@@ -11,10 +11,10 @@ ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check bench clean
+.PHONY: help setup demo test test-all fuzz-protocol check bench clean
 
 help:  ## print this menu
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make .venv with pinned dependencies; the others imply it
 
@@ -33,6 +33,9 @@ test: $(READY)  ## the tests, without the slow ones
 
 test-all: $(READY)  ## all tests
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+fuzz-protocol: $(READY)  ## break conversations: SECONDS=600 SEED=1; a failure prints how to run it again
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(ARGS)
 
 check: $(READY)  ## what CI checks besides the tests: ruff, formatting, mypy
 	$(BIN)/ruff check .

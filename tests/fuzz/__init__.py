@@ -1,0 +1,1 @@
+"""Mutated conversations: what no client and no server should say must not break a session, nor open it."""
