@@ -51,7 +51,7 @@ async def _policy(settings: Settings, database: str | None) -> Policy:
     policy, problems = compile_policy(settings.rules(), settings.grants(), catalog)
     for problem in problems:
         typer.echo(f"warning: {problem}", err=True)
-    return replace(policy, routines=settings.routine_rules())
+    return replace(policy, routines=settings.routine_rules(), statements=settings.statement_rules())
 
 
 def _plan(policy: Policy, request: Request) -> Plan:

@@ -63,6 +63,7 @@ class Visibility:
 
 
 LIVE = Visibility()
+EVERYTHING = Visibility(VisibilityMode.ALL)
 
 
 @dataclass(frozen=True, slots=True)

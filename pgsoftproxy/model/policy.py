@@ -12,6 +12,7 @@ from pgsoftproxy.model.catalog import TABLES, Catalog, Relation
 from pgsoftproxy.model.context import Grant
 from pgsoftproxy.model.reach import ViewCalls, calling, destroying, exposing
 from pgsoftproxy.model.routines import RoutineMemo, RoutineRules
+from pgsoftproxy.model.statements import StatementRules
 
 STATISTICS = frozenset(
     {"pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic", "pg_statistic_ext_data"}
@@ -120,6 +121,7 @@ class Policy:
     relations of all these by bare name; the statistics of the server are among the names, without a relation.
     `hides`: there are rows to keep from view.
     `routines`: what may be called though the proxy cannot see its work; `memo`: what is known of that work.
+    `statements`: what may be sent though it shows or keeps rows past the rewriter.
     """
 
     catalog: Catalog
@@ -131,6 +133,7 @@ class Policy:
     grants: Mapping[str, Grant] = field(default_factory=dict)
     version: int = 0
     routines: RoutineRules = field(default_factory=RoutineRules)
+    statements: StatementRules = field(default_factory=StatementRules)
     names: Mapping[str, tuple[Relation, ...]] = field(init=False, repr=False, compare=False)
     hides: bool = field(init=False, repr=False, compare=False)
     memo: RoutineMemo = field(default_factory=RoutineMemo, init=False, repr=False, compare=False)

@@ -114,10 +114,13 @@ class Finding:
 
 @dataclass(slots=True)
 class RoutineMemo:
-    """What was found out about the routines of one policy, by oid; filled as they are called.
+    """What was found out about the routines and views of one policy, by oid; filled as they are used.
+
+    `guarded`: whether a view's stored definition, or a routine's, keeps deleted rows from whoever reads it.
 
     Holds results of pure functions of that policy and nothing else, so it may be dropped at any time.
     """
 
     own: dict[int, tuple[tuple[Finding, ...], tuple[int, ...]]] = field(default_factory=dict)
     findings: dict[int, tuple[Finding, ...]] = field(default_factory=dict)
+    guarded: dict[int, bool] = field(default_factory=dict)

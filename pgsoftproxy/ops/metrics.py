@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from pgsoftproxy import __version__
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.routines import RoutineClass
+from pgsoftproxy.model.statements import StatementClass
 from pgsoftproxy.rewrite.cache import CacheFigures
 from pgsoftproxy.rewrite.plan import StatementPlan
 
@@ -197,7 +198,7 @@ class _Counted(Collector):
         )  # fmt: skip
         yield _labelled(
             "warned", "Statements forwarded though the proxy cannot see their work.", ("class",),
-            _with_zeros(RoutineClass, metrics.warned),
+            _with_zeros(StatementClass, _with_zeros(RoutineClass, metrics.warned)),
         )  # fmt: skip
         yield _labelled("errors", "ErrorResponses sent to clients.", ("class",), metrics.errors)
 

@@ -18,6 +18,7 @@ from pgsoftproxy.model.catalog import Catalog
 from pgsoftproxy.model.context import Grant
 from pgsoftproxy.model.policy import Policy, Problem, TableRule, compile_policy
 from pgsoftproxy.model.routines import RoutineRules
+from pgsoftproxy.model.statements import StatementRules
 
 Load = Callable[[str | None], Awaitable[Catalog]]
 """Read the catalog of one database; None means the control connection's own."""
@@ -33,6 +34,7 @@ class Rules:
     tables: tuple[TableRule, ...] = ()
     grants: Mapping[str, Grant] = field(default_factory=dict)
     routines: RoutineRules = field(default_factory=RoutineRules)
+    statements: StatementRules = field(default_factory=StatementRules)
 
 
 class Subscriber(Protocol):
@@ -248,7 +250,7 @@ class PolicyStore:
 
     def _compile(self, rules: Rules, catalog: Catalog) -> tuple[Policy, tuple[Problem, ...]]:
         policy, problems = compile_policy(rules.tables, rules.grants, catalog, next(self._versions))
-        return replace(policy, routines=rules.routines), problems
+        return replace(policy, routines=rules.routines, statements=rules.statements), problems
 
     def _fatal(self, rules: Rules, database: str, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
         if database == self._default:

@@ -9,18 +9,19 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from pgsoftproxy.errors import StatementRefused
-from pgsoftproxy.model.catalog import VIEWS, Relation
-from pgsoftproxy.model.context import SearchPath, Visibility, VisibilityMode
+from pgsoftproxy.model.catalog import VIEWS, Relation, RelationKind
+from pgsoftproxy.model.context import SearchPath
 from pgsoftproxy.model.effects import SetsVariable, Variable
-from pgsoftproxy.model.policy import SETTINGS, STATISTICS, Mode, Protection
+from pgsoftproxy.model.policy import Mode, Protection
 from pgsoftproxy.rewrite.edits import EditList, apply_edits
 from pgsoftproxy.rewrite.plan import Kind, Outcome, Retag, StatementPlan
 from pgsoftproxy.rewrite.resolve import Surroundings
-from pgsoftproxy.rewrite.rules.copy_out import copy_out, refuse_copy_to_server
-from pgsoftproxy.rewrite.rules.expand_view import expand_view
+from pgsoftproxy.rewrite.rules.copy_out import copy_out, judge_copy
+from pgsoftproxy.rewrite.rules.expand_view import expand_view, judge_view
 from pgsoftproxy.rewrite.rules.guard_update import guard_update
 from pgsoftproxy.rewrite.rules.guard_upsert import guard_upsert
 from pgsoftproxy.rewrite.rules.hide_deleted_rows import hide_deleted_rows
+from pgsoftproxy.rewrite.rules.judge_unprotected import judge_inside_utility, judge_system, judge_unprotected
 from pgsoftproxy.rewrite.rules.soften_delete import soften_delete
 from pgsoftproxy.rewrite.rules.soften_merge import soften_merge
 from pgsoftproxy.rewrite.scope import Findings, Reference, Use, find
@@ -58,9 +59,10 @@ def rewrite_query(query: Query, tokens: Callable[[], Tokens] | None, depth: int 
     no form of rewriting is sure.
     """
     if tokens is None:
-        for reference in query.findings.references:
-            _refuse_inside_utility(query, reference)
-        return Result(StatementPlan(Kind.UTILITY))
+        tag, surroundings = tagged(query.statement)[0], query.surroundings
+        found = (judge_inside_utility(tag, one, surroundings) for one in query.findings.references)
+        warnings = tuple(warned for some in found for warned in some)
+        return Result(StatementPlan(Kind.UTILITY, warnings=warnings))
     if not query.findings.references:
         return Result(StatementPlan(Kind.UTILITY))
     for joins_only in (False, True):
@@ -87,6 +89,7 @@ def _plan(query: Query, work: Work) -> StatementPlan:
         deletes=work.deletes,
         bypass=work.bypass,
         names_column=query.findings.names_any(work.columns),
+        warnings=tuple(work.warnings),
     )
 
 
@@ -94,19 +97,16 @@ def _apply(query: Query, work: Work) -> None:
     for reference in sorted(query.findings.references, key=lambda found: found.location):
         relation = query.surroundings.relation(reference.node)
         if relation is None:
-            _judge_system(query, reference)
+            work.warnings.extend(judge_system(reference, query.surroundings))
             continue
         if relation.oid in query.surroundings.policy.broken and reference.use is Use.NAMED:
             continue
         protection = query.surroundings.protection(relation)
         if protection is None:
             if _is_read_of_view(query, reference, relation):
-                _judge_copy(query, relation.label)
-                if _is_materialized(query):
-                    raise _not_covered("CREATE MATERIALIZED VIEW over", relation.label)
-                expand_view(work, reference, relation, lambda definition: _rewritten(query, work, definition))
+                _read_view(query, work, reference, relation)
             else:
-                _judge_unprotected(query, reference, relation)
+                judge_unprotected(tagged(query.statement)[0], reference, relation, query.surroundings)
             continue
         work.columns.add(protection.column)
         if protection.mode is Mode.OBSERVE:
@@ -115,27 +115,21 @@ def _apply(query: Query, work: Work) -> None:
             _apply_rule(query, work, reference, protection)
 
 
-def _judge_system(query: Query, reference: Reference) -> None:
-    node = reference.node
-    if node.get("schemaname", "pg_catalog") != "pg_catalog":
-        return
-    if node["relname"] == SETTINGS and reference.use not in {Use.READ, Use.NAMED}:
-        raise StatementRefused("settings cannot be changed through pg_settings", hint="Use SET.")
-    if node["relname"] not in STATISTICS:
-        return
-    if query.surroundings.values.visibility != Visibility(VisibilityMode.ALL):
-        raise StatementRefused(
-            f'"{node["relname"]}" shows values of deleted rows of protected tables',
-            hint="A role that may see all rows may read it after SET pgsoftproxy.visibility = 'all'.",
-        )
-
-
 def _is_read_of_view(query: Query, reference: Reference, relation: Relation) -> bool:
-    return (
-        reference.use is Use.READ
-        and relation.kind in VIEWS
-        and relation.oid in query.surroundings.policy.exposing
-    )
+    if relation.kind not in VIEWS or relation.oid not in query.surroundings.policy.exposing:
+        return False
+    tag, statement = tagged(query.statement)
+    copied = tag == "CopyStmt" and reference.use is Use.NAMED and not statement.get("is_from")
+    return reference.use is Use.READ or (copied and relation.kind is RelationKind.MATVIEW)
+
+
+def _read_view(query: Query, work: Work, reference: Reference, relation: Relation) -> None:
+    work.warnings.extend(judge_copy(query.statement, relation.label, query.surroundings))
+    judged = judge_view(relation, query.surroundings)
+    work.warnings.extend(judged.warnings)
+    work.bypass = judged.bypass or work.bypass
+    if judged.expanded:
+        expand_view(work, reference, relation, lambda definition: _rewritten(query, work, definition))
 
 
 def _rewritten(query: Query, work: Work, definition: str) -> str:
@@ -151,6 +145,7 @@ def _rewritten(query: Query, work: Work, definition: str) -> str:
     result = rewrite_query(inner, lambda: Tokens(definition), work.depth + 1)
     work.guarded.extend(label for label in result.plan.guarded if label not in work.guarded)
     work.bypass = result.plan.bypass or work.bypass
+    work.warnings.extend(result.plan.warnings)
     return apply_edits(definition, result.edits.edits(definition))
 
 
@@ -164,9 +159,7 @@ def _parsed(definition: str) -> list[Node]:
 def _apply_rule(query: Query, work: Work, reference: Reference, protection: Protection) -> None:
     match reference.use:
         case Use.READ:
-            _judge_copy(query, protection.label)
-            if _is_materialized(query):
-                raise _not_covered("CREATE MATERIALIZED VIEW over", protection.label)
+            work.warnings.extend(judge_copy(query.statement, protection.label, query.surroundings))
             hide_deleted_rows(work, reference, protection)
         case Use.INSERT:
             guard_upsert(work, reference, protection)
@@ -181,7 +174,7 @@ def _apply_rule(query: Query, work: Work, reference: Reference, protection: Prot
         case Use.NAMED:
             tag, statement = tagged(query.statement)
             if tag == "CopyStmt" and reference.node is statement.get("relation"):
-                _judge_copy(query, protection.label)
+                work.warnings.extend(judge_copy(query.statement, protection.label, query.surroundings))
                 if not statement.get("is_from"):
                     copy_out(work, reference, protection, statement)
         case _:
@@ -191,73 +184,3 @@ def _apply_rule(query: Query, work: Work, reference: Reference, protection: Prot
 def _counts_rows_of(query: Query, reference: Reference) -> bool:
     # The DELETE whose count the command tag shows: the statement itself, or the one that it prepares.
     return unwrapped(query.statement)[1] is reference.owner
-
-
-def _is_materialized(query: Query) -> bool:
-    tag, statement = unwrapped(query.statement)
-    return tag == "CreateTableAsStmt" and statement.get("objtype") == "OBJECT_MATVIEW"
-
-
-def _judge_copy(query: Query, label: str) -> None:
-    tag, statement = tagged(query.statement)
-    if tag == "CopyStmt":
-        refuse_copy_to_server(statement, label)
-
-
-def _judge_unprotected(query: Query, reference: Reference, relation: Relation) -> None:
-    """Refuse what would uncover or physically remove rows of a protected table through another relation."""
-    policy = query.surroundings.policy
-    label = policy.exposing.get(relation.oid)
-    if label is not None and not _is_harmless(query, reference, relation):
-        kind = "view" if relation.definition is not None else "table"
-        raise StatementRefused(
-            f'{kind} "{relation.label}" shows rows of protected table "{label}"',
-            hint=f'Query "{label}" itself, or protect "{relation.label}" too.'
-            if kind == "table"
-            else f'Query "{label}" itself.',
-        )
-    label = policy.destroying.get(relation.oid)
-    removes = reference.use in {Use.DELETE, Use.MERGE}
-    if label is not None and removes and not query.surroundings.hard:
-        raise StatementRefused(
-            f'DELETE on "{relation.label}" would physically remove rows of protected table "{label}" '
-            "by ON DELETE CASCADE",
-            hint=f'Protect "{relation.label}" too, or let a role with hard_delete = true delete after '
-            "SET pgsoftproxy.delete = 'hard'.",
-        )
-
-
-def _is_harmless(query: Query, reference: Reference, relation: Relation) -> bool:
-    if relation.definition is not None:
-        return reference.use is Use.NAMED and tagged(query.statement)[0] != "CopyStmt"
-    if reference.use is Use.INSERT:
-        return "onConflictClause" not in reference.owner
-    if reference.use is Use.NAMED:
-        # COPY of a parent sends or takes its own rows only; a partitioned one cannot be copied out.
-        return True
-    return reference.only
-
-
-def _refuse_inside_utility(query: Query, reference: Reference) -> None:
-    if reference.use is Use.NAMED:
-        return
-    surroundings = query.surroundings
-    relation = surroundings.relation(reference.node)
-    if relation is None:
-        _judge_system(query, reference)
-        return
-    protection = surroundings.protection(relation)
-    if protection is not None and protection.mode is Mode.OBSERVE:
-        return
-    if protection is None and relation.oid not in surroundings.policy.exposing:
-        return
-    tag, _ = tagged(query.statement)
-    label = protection.label if protection is not None else relation.label
-    raise _not_covered(f"{tag.removesuffix('Stmt')} over", label)
-
-
-def _not_covered(what: str, label: str) -> StatementRefused:
-    return StatementRefused(
-        f'{what} protected table "{label}" is not supported by the proxy',
-        hint="Run it on a direct connection, where deleted rows are visible.",
-    )

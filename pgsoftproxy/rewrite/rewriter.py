@@ -33,7 +33,15 @@ from pgsoftproxy.rewrite.rules.follow_session import follow_session
 from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting, show_value
 from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, KEEPING, PASSING, judge_utility
 from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION, read_directives
-from pgsoftproxy.rewrite.rules.refuse_opaque import NOTHING, Judgement, judge_body, judge_calls, judge_views
+from pgsoftproxy.rewrite.rules.refuse_opaque import (
+    NOTHING,
+    Judgement,
+    is_allowed_body,
+    judge_body,
+    judge_calls,
+    judge_views,
+)
+from pgsoftproxy.rewrite.rules.refuse_unlike import refuse_unlike
 from pgsoftproxy.rewrite.scope import find
 from pgsoftproxy.rewrite.tokens import SEMICOLON, Tokens, Uncertain
 from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged, unwrapped
@@ -56,9 +64,11 @@ KINDS = {
     "FetchStmt": Kind.CURSOR,
 }
 WRAPPERS = frozenset(
-    {"PrepareStmt", "DeclareCursorStmt", "ExplainStmt", "CreateTableAsStmt", "CopyStmt", "CallStmt"}
+    "PrepareStmt DeclareCursorStmt ExplainStmt CreateTableAsStmt CopyStmt CallStmt ViewStmt".split()
 )
 """Statements besides the queries themselves that a query may stand in and be rewritten."""
+MAKING = frozenset({"CreateTableAsStmt", "ViewStmt", "CreateFunctionStmt"})
+"""Those of them that change the catalog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +196,11 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
     effects = [*follow_session(tag, statement), *follow_set_config(raw["stmt"], findings.calls, context)]
     if tag == "VariableSetStmt":
         effects.extend(follow_set(statement, context))
-    if tag in QUERIES or tag in WRAPPERS:
+    has_body = "sql_body" in statement and not is_allowed_body(statement, surroundings)
+    if tag in QUERIES or tag in WRAPPERS or has_body:
         query = Query(text.sql, raw["stmt"], findings, surroundings)
         rewritten = rewrite_query(query, lambda: text.tokens)
+        refuse_unlike(raw["stmt"], rewritten.plan, surroundings)
         effects.extend(_query_effects(text, raw, rewritten.plan))
         outcome = Outcome.REWRITTEN if rewritten.edits else rewritten.plan.outcome
         plan = replace(rewritten.plan, kind=kind, outcome=outcome, effects=tuple(effects))
@@ -205,17 +217,17 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
     if tag in {"DoStmt", "CreateFunctionStmt"}:
         judged += judge_body(tag, statement, findings, surroundings)
     else:
-        rewrite_query(Query(text.sql, raw["stmt"], findings, surroundings), None)
-    observed = judge_utility(tag, statement, surroundings)
+        inside = rewrite_query(Query(text.sql, raw["stmt"], findings, surroundings), None)
+        judged += Judgement(inside.plan.warnings)
+    judged += judge_utility(tag, statement, surroundings)
     if tag in CHANGING:
         effects.append(ChangesCatalog(shapes=tag not in KEEPING))
-    outcome = Outcome.OBSERVED if observed else Outcome.FORWARDED
-    plan = StatementPlan(kind, outcome, tuple(effects), observed=observed)
+    plan = StatementPlan(kind, effects=tuple(effects))
     return _Outcome(_told(plan, judged), EditList())
 
 
 def _told(plan: StatementPlan, judged: Judgement) -> StatementPlan:
-    if judged is NOTHING:
+    if judged == NOTHING:
         return plan
     outcome = plan.outcome
     if judged.observed and outcome is Outcome.FORWARDED:
@@ -223,7 +235,7 @@ def _told(plan: StatementPlan, judged: Judgement) -> StatementPlan:
     return replace(
         plan,
         outcome=outcome,
-        warnings=tuple(dict.fromkeys(judged.warnings)),
+        warnings=tuple(dict.fromkeys((*plan.warnings, *judged.warnings))),
         observed=tuple(dict.fromkeys((*plan.observed, *judged.observed))),
         bypass=plan.bypass or judged.bypass,
     )
@@ -246,7 +258,7 @@ def _query_effects(text: _Text, raw: Node, plan: StatementPlan) -> list[Effect]:
         body = text.tokens.sql[text.tokens.starts[first] : text.tokens.ends[last]]
         return [Prepares(statement["name"], body, plan.deletes)]
     tag, statement = unwrapped(raw["stmt"])
-    if tag == "CreateTableAsStmt" or (tag == "SelectStmt" and "intoClause" in statement):
+    if tag in MAKING or (tag == "SelectStmt" and "intoClause" in statement):
         return [ChangesCatalog()]
     return []
 

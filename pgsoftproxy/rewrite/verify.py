@@ -4,17 +4,30 @@ An independent reading: parses what would be sent, resolves CTEs by itself, and 
 like, not how the rules place it. Shares with them nothing but name resolution. A failure is a bug of ours.
 """
 
-from dataclasses import dataclass
-from typing import Any, assert_never
+from dataclasses import replace
+from typing import Any
 
 from pgsoftproxy.errors import StatementRefused
-from pgsoftproxy.model.catalog import VIEWS, Relation
-from pgsoftproxy.model.context import VisibilityMode
-from pgsoftproxy.model.policy import ColumnKind, Mode, Protection
+from pgsoftproxy.model.catalog import VIEWS, Relation, RelationKind
+from pgsoftproxy.model.context import EVERYTHING, LIVE, Context, SearchPath, Values, Variables, VisibilityMode
+from pgsoftproxy.model.policy import Mode, Policy, Protection
+from pgsoftproxy.model.routines import Action
+from pgsoftproxy.rewrite.guards import (
+    GuardColumn,
+    as_printed,
+    column_of,
+    conjuncts,
+    guards_conflict,
+    is_guard_join,
+    lateral_conditions,
+    shows_only,
+)
 from pgsoftproxy.rewrite.resolve import Surroundings
-from pgsoftproxy.rewrite.tree import LEAVES, QUERIES, Node, constant, parse, strings, tagged
+from pgsoftproxy.rewrite.tree import LEAVES, QUERIES, Node, parse, tagged
 
 NO_NAMES: frozenset[str] = frozenset()
+PRINTED = Context(Variables.at_start(Values(search_path=SearchPath(()))))
+"""Definitions are printed with every name qualified."""
 ARMS = frozenset({"larg", "rarg"})
 SILENT = LEAVES | {"withClause", "lockingClause"}
 """What names nothing that is read: constants, and FOR UPDATE OF; a WITH is taken up before the rest."""
@@ -38,6 +51,45 @@ def verify_tree(statement: Node, surroundings: Surroundings) -> None:
     prover.prove()
 
 
+def reads_as_it_stands(relation: Relation, surroundings: Surroundings) -> bool:
+    """Tell whether a view over protected tables may be read by its name: it guards itself, or that was allowed.
+
+    Not while the open transaction has changed relations: it may be another view by now.
+    """
+    values, policy = surroundings.values, surroundings.policy
+    if relation.kind is RelationKind.MATVIEW:
+        return values.visibility == EVERYTHING or policy.statements.materialized_views is not Action.REFUSE
+    return values.visibility == LIVE and not values.stale and is_guarded(relation, policy)
+
+
+def is_guarded(view: Relation, policy: Policy) -> bool:
+    """Tell whether a view's own definition, as the server prints it, keeps deleted rows from whoever reads it."""
+    known = policy.memo.guarded
+    todo, seen = [view], {view.oid}
+    while view.oid not in known:
+        one = todo[-1]
+        below = [oid for oid in one.reads if oid in policy.exposing and oid not in known and oid not in seen]
+        if below:  # what it reads first; views may refer to each other in a circle
+            seen.update(below)
+            todo.extend(policy.catalog.relations[oid] for oid in below)
+        else:
+            known[one.oid] = proves(one.definition or "", policy)
+            todo.pop()
+    return known[view.oid]
+
+
+def proves(definition: str, policy: Policy) -> bool:
+    """Tell whether a statement that the server has stored, as it prints it, deals with live rows only."""
+    prover = _Prover(Surroundings(policy, PRINTED), printed=True)
+    try:
+        statements = parse(definition)
+        prover.todo.extend((statement["stmt"], NO_NAMES) for statement in statements)
+        prover.prove()
+    except StatementRefused:
+        return False
+    return bool(statements)
+
+
 def _unproven(why: str) -> StatementRefused:
     return StatementRefused(
         f"the rewritten statement could not be proven safe: {why}",
@@ -46,20 +98,10 @@ def _unproven(why: str) -> StatementRefused:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """How a guard must name the deletion column: qualifier and name."""
-
-    fields: tuple[str, ...]
-    protection: Protection
-
-    def is_it(self, node: Node) -> bool:
-        return "ColumnRef" in node and tuple(strings(node["ColumnRef"]["fields"])) == self.fields
-
-
 class _Prover:
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: Surroundings, *, printed: bool = False) -> None:
         self.surroundings = surroundings
+        self.printed = printed
         self.todo: list[tuple[Any, frozenset[str]]] = []
 
     def prove(self) -> None:
@@ -95,12 +137,17 @@ class _Prover:
 
     def _query(self, tag: str, query: Node, outer: frozenset[str]) -> None:
         ctes = self._ctes(query["withClause"], outer) if "withClause" in query else outer
-        conditions = _conjuncts(query.get("whereClause"))
+        conditions = conjuncts(query.get("whereClause"))
         sources = [*query.get("fromClause", []), *query.get("usingClause", [])]
         if tag == "MergeStmt":
             sources = [query["sourceRelation"]]
+        sole = len(sources) == 1
         for place, item in enumerate(sources):
-            self._source(item, ctes, [*conditions, *_lateral_conditions(sources[place + 1 :])])
+            known = [*conditions, *lateral_conditions(sources[place + 1 :])]
+            if sole and "RangeVar" in item:
+                self._read(item["RangeVar"], ctes, known, sole=True)
+            else:
+                self._source(item, ctes, known)
         if tag in {"UpdateStmt", "DeleteStmt", "MergeStmt"} or "onConflictClause" in query:
             self._target(tag, query, conditions)
         done = {"withClause", "fromClause", "usingClause", "sourceRelation", "lockingClause", "relation"}
@@ -119,7 +166,7 @@ class _Prover:
             if tag == "RangeVar":
                 self._read(fields, ctes, known)
             elif tag == "JoinExpr":
-                guards = _conjuncts(fields.get("quals")) if _is_guard_join(fields) else []
+                guards = conjuncts(fields.get("quals")) if is_guard_join(fields) else []
                 todo.append((fields["larg"], guards))
                 todo.append((fields["rarg"], []))
                 self.todo.append((fields.get("quals", {}), ctes))
@@ -133,21 +180,33 @@ class _Prover:
         if relation is None:
             return None
         if relation.oid in self.surroundings.policy.exposing and (relation.kind in VIEWS or node.get("inh")):
-            raise _unproven(f'"{relation.label}" shows rows of a protected table')
+            if not self._passes(relation):
+                raise _unproven(f'"{relation.label}" shows rows of a protected table')
+            return None
         return self._enforced(relation)
+
+    def _passes(self, relation: Relation) -> bool:
+        if self.printed:
+            guarded = self.surroundings.policy.memo.guarded
+            return relation.kind is RelationKind.VIEW and guarded.get(relation.oid, False)
+        return relation.kind in VIEWS and reads_as_it_stands(relation, self.surroundings)
 
     def _enforced(self, relation: Relation) -> Protection | None:
         protection = self.surroundings.protection(relation)
         return protection if protection is not None and protection.mode is Mode.ENFORCE else None
 
-    def _read(self, node: Node, ctes: frozenset[str], conditions: list[Node]) -> None:
+    def _read(self, node: Node, ctes: frozenset[str], conditions: list[Node], *, sole: bool = False) -> None:
         protection = self._protection(node, ctes)
         if protection is None:
             return
-        column = _column(node, protection)
+        column = self._column(node, protection, sole=sole)
         mode = self.surroundings.visibility(protection)
-        if mode is not VisibilityMode.ALL and not any(_shows_only(mode, c, column) for c in conditions):
+        if mode is not VisibilityMode.ALL and not any(shows_only(mode, c, column) for c in conditions):
             raise _unproven(f'a reference of "{protection.label}" has no guard')
+
+    def _column(self, node: Node, protection: Protection, *, sole: bool = False) -> GuardColumn:
+        column = column_of(node, protection)
+        return as_printed(column, sole=sole) if self.printed else column
 
     def _deny(self, node: Node, ctes: frozenset[str]) -> None:
         protection = self._protection(node, ctes)
@@ -158,15 +217,17 @@ class _Prover:
         relation = self.surroundings.relation(copy["relation"]) if "relation" in copy else None
         if relation is None or copy.get("is_from"):
             return
-        # A parent sends its own rows only; COPY of a view is not SQL.
-        if self._enforced(relation) is not None or relation.kind in VIEWS:
+        # A parent sends its own rows only; COPY of a view is not SQL, of a materialized one it is (18).
+        exposes = relation.kind in VIEWS and relation.oid in self.surroundings.policy.exposing
+        passes = relation.kind is RelationKind.MATVIEW and self._passes(relation)
+        if self._enforced(relation) is not None or (exposes and not passes):
             raise _unproven(f'it copies "{relation.label}" out as a whole')
 
     def _target(self, tag: str, query: Node, conditions: list[Node]) -> None:
         protection = self._protection(query["relation"], NO_NAMES)
         if protection is None:
             return
-        column = _column(query["relation"], protection)
+        column = self._column(query["relation"], protection)
         if tag == "InsertStmt":
             _prove_conflict(query.get("onConflictClause", {}), column)
             return
@@ -180,125 +241,37 @@ class _Prover:
         free = self.surroundings.may_restore if tag == "UpdateStmt" else self.surroundings.hard
         self._change(conditions, column, free=free)
 
-    def _merge(self, merge: Node, column: _Column) -> None:
+    def _merge(self, merge: Node, column: GuardColumn) -> None:
         free = self.surroundings.may_restore
-        self._change(_conjuncts(merge.get("joinCondition")), column, free=free)
+        self._change(conjuncts(merge.get("joinCondition")), column, free=free)
         for item in merge["mergeWhenClauses"]:
             clause = item["MergeWhenClause"]
             if clause["commandType"] == "CMD_DELETE" and not self.surroundings.hard:
                 raise _unproven(f'a physical DELETE on "{column.protection.label}"')
             if clause["matchKind"] == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE":
-                self._change(_conjuncts(clause.get("condition")), column, free=free)
+                self._change(conjuncts(clause.get("condition")), column, free=free)
 
-    def _change(self, conditions: list[Node], column: _Column, *, free: bool) -> None:
+    def _change(self, conditions: list[Node], column: GuardColumn, *, free: bool) -> None:
         """Deny a change of rows that these conditions do not restrict to live ones, or to seen ones if `free`."""
         mode = self.surroundings.visibility(column.protection)
         if free and mode is VisibilityMode.ALL:
             return
         allowed = {VisibilityMode.LIVE} | ({mode} if free else set())
-        if not any(_shows_only(one, condition, column) for one in allowed for condition in conditions):
+        if not any(shows_only(one, condition, column) for one in allowed for condition in conditions):
             raise _unproven(f'a change of "{column.protection.label}" has no guard')
 
 
-def _column(node: Node, protection: Protection) -> _Column:
-    alias = node.get("alias")
-    name = protection.column
-    if alias is None:
-        qualifier = [node[key] for key in ("catalogname", "schemaname", "relname") if key in node]
-        return _Column((*qualifier, name), protection)
-    renamed = strings(alias.get("colnames", []))
-    place = protection.relation.position(name)
-    if place < len(renamed):
-        name = renamed[place]
-    return _Column((alias["aliasname"], name), protection)
-
-
-def _conjuncts(condition: Node | None) -> list[Node]:
-    found: list[Node] = []
-    todo = [condition] if condition else []
-    while todo:
-        node = todo.pop()
-        if node.get("BoolExpr", {}).get("boolop") == "AND_EXPR":
-            todo.extend(node["BoolExpr"]["args"])
-        else:
-            found.append(node)
-    return found
-
-
-def _lateral_conditions(items: list[Node]) -> list[Node]:
-    found: list[Node] = []
-    for item in items:
-        sub = item.get("RangeSubselect", {})
-        if sub.get("lateral"):
-            select = sub["subquery"].get("SelectStmt", {})
-            if set(select) <= {"whereClause", "limitOption", "op"}:
-                found.extend(_conjuncts(select.get("whereClause")))
-    return found
-
-
-def _is_guard_join(join: Node) -> bool:
-    select = join["rarg"].get("RangeSubselect", {}).get("subquery", {}).get("SelectStmt")
-    return (
-        join.get("jointype") == "JOIN_INNER" and select is not None and set(select) <= {"limitOption", "op"}
-    )
-
-
-def _shows_only(mode: VisibilityMode, node: Node, column: _Column) -> bool:
-    tag, fields = tagged(node)
-    flag = column.protection.kind is ColumnKind.BOOLEAN
-    match mode:
-        case VisibilityMode.LIVE if flag:
-            negated = tag == "BoolExpr" and fields["boolop"] == "NOT_EXPR" and column.is_it(fields["args"][0])
-            return negated or _tests(tag, fields, "IS_NOT_TRUE", column)
-        case VisibilityMode.LIVE:
-            return _tests(tag, fields, "IS_NULL", column)
-        case VisibilityMode.DELETED:
-            return _tests(tag, fields, "IS_TRUE" if flag else "IS_NOT_NULL", column)
-        case VisibilityMode.AS_OF:
-            return _was_live(tag, fields, column)
-        case VisibilityMode.ALL:
-            return True
-        case _:
-            assert_never(mode)
-
-
-def _tests(tag: str, fields: Node, test: str, column: _Column) -> bool:
-    kind = fields.get("nulltesttype") if tag == "NullTest" else fields.get("booltesttype")
-    return tag in {"NullTest", "BooleanTest"} and kind == test and column.is_it(fields["arg"])
-
-
-def _was_live(tag: str, fields: Node, column: _Column) -> bool:
-    if tag != "BoolExpr" or fields["boolop"] != "OR_EXPR" or len(fields["args"]) != 2:
-        return False
-    first, second = fields["args"]
-    later = second.get("A_Expr", {})
-    is_null = _tests(*tagged(first), "IS_NULL", column)
-    return is_null and strings(later.get("name", []))[-1:] == [">"] and column.is_it(later["lexpr"])
-
-
-def _prove_conflict(clause: Node, column: _Column) -> None:
+def _prove_conflict(clause: Node, column: GuardColumn) -> None:
     label = column.protection.label
     infer = clause.get("infer", {})
     updates = clause.get("action") == "ONCONFLICT_UPDATE"
     if "indexElems" in infer or (updates and "conname" not in infer):
-        bare = _Column((column.protection.column,), column.protection)
-        conditions = _conjuncts(infer.get("whereClause"))
-        if not any(_shows_only(VisibilityMode.LIVE, condition, bare) for condition in conditions):
+        bare = replace(column, spellings=((column.protection.column,),))
+        conditions = conjuncts(infer.get("whereClause"))
+        if not any(shows_only(VisibilityMode.LIVE, condition, bare) for condition in conditions):
             raise _unproven(f'ON CONFLICT on "{label}" could infer an index of deleted rows only')
     if not updates:
         return
-    conditions = _conjuncts(clause.get("whereClause"))
-    if not any(_guards_conflict(condition, column) for condition in conditions):
+    conditions = conjuncts(clause.get("whereClause"))
+    if not any(guards_conflict(condition, column) for condition in conditions):
         raise _unproven(f'ON CONFLICT DO UPDATE on "{label}" has no guard')
-
-
-def _guards_conflict(node: Node, column: _Column) -> bool:
-    if _shows_only(VisibilityMode.LIVE, node, column):
-        return True
-    case = node.get("CaseExpr", {})
-    arms = case.get("args", [])
-    if len(arms) != 1 or "arg" in case or "TypeCast" not in case.get("defresult", {}):
-        return False
-    call = case["defresult"]["TypeCast"]["arg"].get("FuncCall", {})
-    raises = bool(call) and constant(call["args"][0]) is not None and column.is_it(call["args"][1])
-    return raises and _shows_only(VisibilityMode.LIVE, arms[0]["CaseWhen"]["expr"], column)

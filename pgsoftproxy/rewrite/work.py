@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import Protection
 from pgsoftproxy.rewrite.edits import CLAUSE, EditList
-from pgsoftproxy.rewrite.plan import ErrorTranslation
+from pgsoftproxy.rewrite.plan import ErrorTranslation, Warned
 from pgsoftproxy.rewrite.predicates import quote_identifier
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.scope import Findings, Reference
@@ -48,6 +48,7 @@ class Work:
     depth: int = 0
     guarded: list[str] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
+    warnings: list[Warned] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)
     translations: list[ErrorTranslation] = field(default_factory=list)
     deletes: str | None = None

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from pgsoftproxy.settings.kinds import Must
 from pgsoftproxy.settings.lines import Path, join_key
 from pgsoftproxy.settings.origins import Origins
-from pgsoftproxy.settings.tree import Must, Settings
+from pgsoftproxy.settings.tree import Settings
 
 SECRETS = frozenset({("control", "dsn")})
 _SHOWN = 60

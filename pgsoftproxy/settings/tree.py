@@ -1,101 +1,40 @@
 """The configuration tree: every section, key, default and constraint, as frozen pydantic models.
 
-Must not know where a value came from (file, environment, flag); `load` does. Descriptions and `Must` texts
-are the source of the error messages, the JSON schema and the key tables of docs/configuration.md.
+Must not know where a value came from (file, environment, flag); `load` does. Descriptions, and the `Must` texts
+of `kinds`, are the source of the error messages, the JSON schema and the key tables of docs/configuration.md.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from pgsoftproxy.db.connection import is_conninfo
-from pgsoftproxy.model.context import Grant, VisibilityMode
+from pgsoftproxy.model.context import Grant
 from pgsoftproxy.model.policy import Mode, TableRule
 from pgsoftproxy.model.routines import Action, RoutineRules
+from pgsoftproxy.model.statements import StatementRules, Views
+from pgsoftproxy.settings.kinds import (
+    Address,
+    Bytes,
+    Choice,
+    ColumnName,
+    Count,
+    Dsn,
+    Flag,
+    Hosts,
+    Length,
+    Modes,
+    Must,
+    OptionalColumn,
+    Port,
+    RoutineNames,
+    Seconds,
+    TableMode,
+    TableName,
+    Timeout,
+    ViewChoice,
+)
 from pgsoftproxy.settings.origins import Origins
-
-YEAR = 31_536_000
-
-
-@dataclass(frozen=True, slots=True)
-class Must:
-    """What a value must be, in words that follow "must be"."""
-
-    be: str
-
-
-def _conninfo(dsn: str) -> str:
-    if not is_conninfo(dsn):
-        raise ValueError("not a conninfo")
-    return dsn
-
-
-def _host(host: str) -> str:
-    if not host or any(char.isspace() or char in "@,?" for char in host) or "://" in host:
-        raise ValueError("not a host")
-    return host
-
-
-def _address(host: str) -> str:
-    if "/" in host:
-        raise ValueError("not an address")
-    return _host(host)
-
-
-def _table_name(pattern: str) -> str:
-    parts = pattern.split(".", 1)
-    if not all(parts):
-        raise ValueError("needs a schema and a name, as in app.users")
-    if any(len(part) > 1 and part[0] == part[-1] == '"' for part in parts):
-        raise ValueError("is written as the catalog stores the name, without SQL quotes")
-    return pattern
-
-
-def _routine_name(name: str) -> str:
-    if "." not in name:
-        raise ValueError("needs a schema")
-    return _table_name(name)
-
-
-Port = Annotated[int, Field(ge=0, le=65535), Must("an integer between 0 and 65535")]
-Count = Annotated[int, Field(ge=1, le=1_000_000), Must("an integer between 1 and 1000000")]
-Bytes = Annotated[int, Field(ge=0, le=2**40), Must("a number of bytes between 0 and 2^40")]
-Length = Annotated[int, Field(ge=1, le=2**30), Must("a number of bytes between 1 and 2^30")]
-Timeout = Annotated[
-    float, Field(gt=0, le=YEAR, allow_inf_nan=False), Must(f"a number of seconds above 0, at most {YEAR}")
-]
-Seconds = Annotated[
-    float, Field(ge=0, le=YEAR, allow_inf_nan=False), Must(f"a number of seconds between 0 and {YEAR}")
-]
-Flag = Annotated[bool, Must("true or false")]
-Host = Annotated[str, AfterValidator(_host), Must("a host name, an address or a socket directory")]
-Address = Annotated[str, AfterValidator(_address), Must("a host name or an address")]
-Hosts = Annotated[
-    Host | Annotated[tuple[Host, ...], Field(strict=False, min_length=1)],
-    Must("a host or a list of hosts, each a name, an address or a socket directory"),
-]
-ColumnName = Annotated[str, Field(min_length=1), Must("the name of a column")]
-OptionalColumn = Annotated[str | None, Must('the name of a column, or "" for none')]
-TableMode = Annotated[Mode, Field(strict=False), Must('"enforce" or "observe"')]
-Modes = Annotated[
-    frozenset[Annotated[VisibilityMode, Field(strict=False)]],
-    Field(strict=False),
-    Must('a list of "live", "all", "deleted" and "as_of"'),
-]
-Dsn = Annotated[
-    str,
-    AfterValidator(_conninfo),
-    Must("a connection string, as in postgresql://user@host:5432/database or host=... dbname=..."),
-]
-RoutineAction = Annotated[Action, Field(strict=False), Must('"refuse", "warn" or "allow"')]
-RoutineNames = Annotated[
-    tuple[Annotated[str, AfterValidator(_routine_name)], ...],
-    Field(strict=False),
-    Must('a list of names with their schema, as in ["app.report"]'),
-]
-TableName = Annotated[str, AfterValidator(_table_name)]
 
 
 class _Section(BaseModel):
@@ -224,21 +163,56 @@ class Database(_Section):
 class Routines(_Section):
     """What the proxy cannot see into. Each class is refused, forwarded with a warning, or forwarded."""
 
-    existing: RoutineAction = Field(
+    existing: Choice = Field(
         default=Action.REFUSE,
         description="Calls of functions and procedures whose body names a protected table, or calls one that does.",
     )
-    bodies: RoutineAction = Field(
+    bodies: Choice = Field(
         default=Action.REFUSE,
         description="DO, CREATE FUNCTION and CREATE PROCEDURE whose body names a protected table.",
     )
-    opaque: RoutineAction = Field(
+    opaque: Choice = Field(
         default=Action.REFUSE,
         description="Functions and bodies that run SQL from text, read tables by name, or are in a language that "
         "the proxy cannot read.",
     )
     allow: RoutineNames = Field(
         default=(), description="Functions and procedures, as `schema.name`, that may be called and created."
+    )
+
+
+class Statements(_Section):
+    """What shows or keeps rows past the rewriter. Each class is refused, forwarded with a warning, or forwarded."""
+
+    views: ViewChoice = Field(
+        default=Views.EXPAND,
+        description="`expand`: a view over protected tables is read through its own definition, guarded; or `refuse`. "
+        "One that was created through the proxy guards them itself and is read as it stands.",
+    )
+    materialized_views: Choice = Field(
+        default=Action.REFUSE,
+        description="Reads of materialized views over protected tables: they hold what was there at a refresh.",
+    )
+    copy_to_server: Choice = Field(
+        default=Action.REFUSE,
+        description="COPY of protected tables to a file or program of the server; without deleted rows, as any COPY.",
+    )
+    statistics: Choice = Field(
+        default=Action.REFUSE,
+        description="Reads of `pg_stats` and the like: histograms hold values of deleted rows.",
+    )
+    publications: Choice = Field(
+        default=Action.REFUSE,
+        description="CREATE and ALTER PUBLICATION with protected tables: subscribers get deleted rows too.",
+    )
+    replication: Choice = Field(
+        default=Action.REFUSE,
+        description="Replication connections; what they carry is not looked into.",
+    )
+    foreign_tables: Choice = Field(
+        default=Action.REFUSE,
+        description="CREATE SERVER, CREATE FOREIGN TABLE and IMPORT FOREIGN SCHEMA, which may lead back here, or to "
+        "files of the server.",
     )
 
 
@@ -265,6 +239,7 @@ class Settings(_Section):
     limits: Limits = Field(default_factory=Limits)
     defaults: Defaults = Field(default_factory=Defaults)
     routines: Routines = Field(default_factory=Routines)
+    statements: Statements = Field(default_factory=Statements)
     tables: Mapping[TableName, Table] = Field(default_factory=dict)
     databases: Mapping[str, Database] = Field(default_factory=dict)
     roles: Mapping[str, Role] = Field(default_factory=dict)
@@ -298,6 +273,10 @@ class Settings(_Section):
         allow = (name.partition(".") for name in routines.allow)
         allowed = frozenset((schema, name) for schema, _, name in allow)
         return RoutineRules(routines.existing, routines.bodies, routines.opaque, allowed)
+
+    def statement_rules(self) -> StatementRules:
+        """Return what is done with statements that show or keep rows past the rewriter."""
+        return StatementRules(**{name: getattr(self.statements, name) for name in Statements.model_fields})
 
     def origin(self, *path: str) -> str:
         """Return where a key or section was written: `file:line`, a variable or a flag."""

@@ -83,24 +83,6 @@ INSERT INTO user_names VALUES (90, 'x')
 -- case: read a materialized view
 SELECT * FROM order_totals
 
--- case: create a view
-CREATE VIEW v AS SELECT * FROM users
-
--- case: create a view over a join
-CREATE OR REPLACE VIEW v AS SELECT l.id FROM logs l LEFT JOIN users u ON u.id = l.user_id
-
--- case: create a temporary view
-CREATE TEMP VIEW v AS TABLE tasks
-
--- case: create a recursive view
-CREATE RECURSIVE VIEW v (id) AS SELECT id FROM users
-
--- case: create a view over a refused view
-CREATE VIEW v AS SELECT id FROM user_names
-
--- case: create a materialized view
-CREATE MATERIALIZED VIEW v AS SELECT * FROM orders
-
 -- case: create a rule
 CREATE RULE r AS ON DELETE TO users DO INSTEAD NOTHING
 
@@ -118,12 +100,6 @@ CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM app.use
 
 -- case: create a function with a body in PL/pgSQL
 CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DELETE FROM users; END $$
-
--- case: create a function with a SQL-standard body
-CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM app.users; END
-
--- case: create a function with a SQL-standard return
-CREATE FUNCTION f() RETURNS bigint LANGUAGE sql RETURN (SELECT count(*) FROM app.users)
 
 -- case: create a procedure
 CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN TRUNCATE "Weird Name"; END $$
@@ -268,9 +244,6 @@ ALTER TABLE users ENABLE REPLICA TRIGGER t
 
 -- case: turn one trigger off by name
 ALTER TABLE app.orders DISABLE TRIGGER USER
-
--- case: create a schema with a view inside
-CREATE SCHEMA fresh CREATE VIEW v AS SELECT * FROM app.users
 
 -- case: create a function that names a table by unicode escapes
 CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DELETE FROM app.U&"\0075sers"; END $$

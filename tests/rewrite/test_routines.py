@@ -225,8 +225,8 @@ def test_warned_statement_passes_with_a_message_for_each_class() -> None:
     assert (warning.kind, '"app.users"' in warning.message) == ("bodies", True)
     (warning,) = passed("SELECT query_to_xml('SELECT 1', true, true, '')", rules).warnings
     assert warning.kind == "opaque"
-    atomic = "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT id FROM users; END"
-    assert [warning.kind for warning in passed(atomic, rules).warnings] == ["bodies"]
+    body = "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT id FROM users'"
+    assert [warning.kind for warning in passed(body, rules).warnings] == ["bodies"]
 
 
 def test_each_class_is_allowed_alone() -> None:

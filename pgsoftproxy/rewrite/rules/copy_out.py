@@ -3,10 +3,14 @@
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import RelationKind
 from pgsoftproxy.model.policy import Protection
+from pgsoftproxy.model.statements import StatementClass
+from pgsoftproxy.rewrite.plan import Warned
 from pgsoftproxy.rewrite.predicates import is_seen, quote_identifier
+from pgsoftproxy.rewrite.resolve import Surroundings
+from pgsoftproxy.rewrite.rules.apply_choice import apply_choice
 from pgsoftproxy.rewrite.scope import Reference
 from pgsoftproxy.rewrite.tokens import LPAREN
-from pgsoftproxy.rewrite.tree import Node, strings
+from pgsoftproxy.rewrite.tree import Node, strings, tagged
 from pgsoftproxy.rewrite.work import Work
 
 
@@ -60,10 +64,17 @@ def _columns(work: Work, protection: Protection, copy: Node) -> list[str]:
     return names
 
 
-def refuse_copy_to_server(copy: Node, label: str) -> None:
-    """Refuse COPY ... TO a file or program of the server, where the rows would leave unseen."""
-    if not copy.get("is_from") and ("filename" in copy or copy.get("is_program")):
-        raise StatementRefused(
-            f'COPY of protected table "{label}" to a file or program of the server',
-            hint="Use COPY ... TO STDOUT.",
-        )
+def judge_copy(statement: Node, label: str, surroundings: Surroundings) -> tuple[Warned, ...]:
+    """Judge COPY ... TO a file or program of the server, where the rows leave unseen. Raises StatementRefused.
+
+    Where it may pass, it is rewritten as COPY TO STDOUT is.
+    """
+    tag, copy = tagged(statement)
+    if tag != "CopyStmt" or copy.get("is_from") or not ("filename" in copy or copy.get("is_program")):
+        return ()
+    return apply_choice(
+        StatementClass.COPY_TO_SERVER,
+        surroundings,
+        f'COPY of protected table "{label}" to a file or program of the server',
+        "Use COPY ... TO STDOUT.",
+    )

@@ -1,14 +1,61 @@
 """Views over protected tables: read the view's own definition, rewritten, in the view's place."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import Relation, RelationKind
+from pgsoftproxy.model.context import EVERYTHING, VisibilityMode
+from pgsoftproxy.model.statements import StatementClass, Views
+from pgsoftproxy.rewrite.plan import Warned
 from pgsoftproxy.rewrite.predicates import quote_identifier
+from pgsoftproxy.rewrite.resolve import Surroundings
+from pgsoftproxy.rewrite.rules.apply_choice import apply_choice
 from pgsoftproxy.rewrite.rules.hide_deleted_rows import spell_out_table_command
 from pgsoftproxy.rewrite.scope import Reference, column_names
 from pgsoftproxy.rewrite.tokens import LPAREN, STAR
+from pgsoftproxy.rewrite.verify import is_guarded, reads_as_it_stands
 from pgsoftproxy.rewrite.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class ViewJudgement:
+    """What becomes of a read of a view, and what is to be told of it: see the fields of StatementPlan."""
+
+    expanded: bool = False
+    warnings: tuple[Warned, ...] = ()
+    bypass: VisibilityMode | None = None
+
+
+def judge_view(relation: Relation, surroundings: Surroundings) -> ViewJudgement:
+    """Judge a read of a view or materialized view over protected tables. Raises StatementRefused."""
+    label = surroundings.policy.exposing[relation.oid]
+    if relation.kind is RelationKind.MATVIEW:
+        return _judge_materialized(relation, label, surroundings)
+    if reads_as_it_stands(relation, surroundings):
+        return ViewJudgement()
+    if surroundings.policy.statements.views is Views.REFUSE:
+        raise StatementRefused(
+            f'view "{relation.label}" shows rows of protected table "{label}"',
+            hint=f'Create it anew through the proxy, which guards it, or query "{label}" itself. '
+            'The configuration may say otherwise: [statements] views = "expand".',
+        )
+    return ViewJudgement(expanded=True)
+
+
+def _judge_materialized(relation: Relation, label: str, surroundings: Surroundings) -> ViewJudgement:
+    if surroundings.values.visibility == EVERYTHING:
+        return ViewJudgement(bypass=VisibilityMode.ALL)
+    live = (
+        "what was live" if is_guarded(relation, surroundings.policy) else "what was there, deleted rows too,"
+    )
+    warnings = apply_choice(
+        StatementClass.MATERIALIZED_VIEWS,
+        surroundings,
+        f'materialized view "{relation.label}" holds rows of protected table "{label}"',
+        f"It keeps {live} when it was refreshed; query the tables themselves.",
+    )
+    return ViewJudgement(warnings=warnings)
 
 
 def expand_view(
@@ -19,10 +66,10 @@ def expand_view(
     The definition comes from the catalog with every name qualified, and with the view's column names. Its tables
     are then read with the rights of the role itself, not of the view's owner: an error is possible, a leak is not.
     """
-    if relation.kind is not RelationKind.VIEW or not relation.definition:
+    if not relation.definition:
         raise StatementRefused(
-            f'materialized view "{relation.label}" holds rows of protected table "{_source(work, relation)}"',
-            hint="It keeps what was live when it was refreshed; query the tables themselves.",
+            f'the definition of view "{relation.label}" over "{_source(work, relation)}" is not known now',
+            hint="Its tables are locked by DDL of another session; try again.",
         )
     extent = work.extent(reference)
     text = f"({rewritten(relation.definition.rstrip().removesuffix(';'))})"

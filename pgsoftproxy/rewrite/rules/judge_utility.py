@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import TABLES, Relation
 from pgsoftproxy.model.policy import Mode, Policy, Protection
+from pgsoftproxy.model.statements import StatementClass
+from pgsoftproxy.rewrite.plan import Warned
 from pgsoftproxy.rewrite.resolve import Surroundings
+from pgsoftproxy.rewrite.rules.apply_choice import apply_choice
+from pgsoftproxy.rewrite.rules.refuse_opaque import NOTHING, Judgement
 from pgsoftproxy.rewrite.tree import Node, strings
 
 PASSING = frozenset(
@@ -63,10 +67,16 @@ class _Judge:
 
     surroundings: Surroundings
     observed: list[str] = field(default_factory=list)
+    warnings: list[Warned] = field(default_factory=list)
 
     @property
     def policy(self) -> Policy:
         return self.surroundings.policy
+
+    @property
+    def told(self) -> bool:
+        """Tell whether there is anything to say of a statement that may pass."""
+        return bool(self.observed or self.warnings)
 
     def protection(self, what: str, protection: Protection) -> None:
         """Refuse a statement for one protected table, or note it where the table is only observed."""
@@ -93,16 +103,15 @@ class _Judge:
                 self.protection(what, protection)
 
 
-def judge_utility(tag: str, statement: Node, surroundings: Surroundings) -> tuple[str, ...]:
+def judge_utility(tag: str, statement: Node, surroundings: Surroundings) -> Judgement:
     """Refuse a utility statement that would physically remove protected rows or undo their protection.
 
-    A role that may delete hard, and asked for it, may do all of it. Return the labels of the tables in observe
-    mode for which it would have been refused.
+    A role that may delete hard, and asked for it, may do all of it.
     """
     judge = _Judge(surroundings)
     if not surroundings.hard:
         _judge(tag, statement, judge)
-    return tuple(judge.observed)
+    return Judgement(tuple(judge.warnings), tuple(judge.observed)) if judge.told else NOTHING
 
 
 def _judge(tag: str, statement: Node, judge: _Judge) -> None:
@@ -201,11 +210,41 @@ def _judge_column(what: str, name: str, relation: Relation | None, judge: _Judge
 
 
 def _judge_publication(statement: Node, judge: _Judge) -> None:
+    labels: list[str] = []
     if statement.get("for_all_tables"):
-        judge.every("A publication FOR ALL TABLES")
+        labels += _hidden(judge)
     for item in statement.get("pubobjects", []):
         spec = item["PublicationObjSpec"]
         if "pubtable" in spec:
-            judge.relation("A publication", judge.surroundings.relation(spec["pubtable"]["relation"]))
+            labels += _shown(judge.surroundings.relation(spec["pubtable"]["relation"]), judge)
         else:  # a schema by name, or the current one, whichever that will be
-            judge.every("A publication", spec.get("name"))
+            labels += _hidden(judge, spec.get("name"))
+    if labels:
+        message = f'a publication would send deleted rows of protected table "{labels[0]}" to its subscribers'
+        hint = "A role with hard_delete = true may, after SET pgsoftproxy.delete = 'hard'."
+        judge.warnings.extend(apply_choice(StatementClass.PUBLICATIONS, judge.surroundings, message, hint))
+
+
+def _hidden(judge: _Judge, schema: str | None = None) -> list[str]:
+    """Return the protected tables, or those of one schema; those in observe mode are noted."""
+    found = []
+    for protection in judge.policy.protections.values():
+        if schema in {None, protection.relation.schema}:
+            found += _shown(protection.relation, judge)
+    return found + [
+        relation.label
+        for relation in map(judge.policy.catalog.relations.__getitem__, judge.policy.broken)
+        if schema in {None, relation.schema}
+    ]
+
+
+def _shown(relation: Relation | None, judge: _Judge) -> list[str]:
+    """Return the protected table that a relation is, or whose rows it shows; one in observe mode is noted."""
+    if relation is None:
+        return []
+    if judge.policy.is_observed(relation):
+        judge.observed.append(relation.label)
+        return []
+    if relation.oid in judge.policy.protections or relation.oid in judge.policy.broken:
+        return [relation.label]
+    return [judge.policy.exposing[relation.oid]] if relation.oid in judge.policy.exposing else []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import Relation
-from pgsoftproxy.model.context import Visibility, VisibilityMode
+from pgsoftproxy.model.context import EVERYTHING, VisibilityMode
 from pgsoftproxy.model.policy import STATISTICS, Policy
 from pgsoftproxy.model.routines import OPAQUE, Action, Finding, Routine, RoutineClass
 from pgsoftproxy.rewrite.bodies import definition_of, read_body
@@ -15,7 +15,6 @@ from pgsoftproxy.rewrite.routines import body_findings, findings_of, is_allowed,
 from pgsoftproxy.rewrite.scope import Findings, Reference, Use
 from pgsoftproxy.rewrite.tree import Node, strings
 
-EVERYTHING = Visibility(VisibilityMode.ALL)
 FOLLOWED = frozenset(
     "search_path set_config standard_conforming_strings client_encoding session_replication_role "
     "session_authorization".split()
@@ -87,10 +86,9 @@ def judge_body(tag: str, statement: Node, found: Findings, surroundings: Surroun
     """Judge the body of a DO block or of a routine that is created. Raises StatementRefused."""
     policy = surroundings.policy
     if tag == "CreateFunctionStmt":
-        names = strings(statement["funcname"])
-        if _allowed_by_name(names, surroundings):
+        if is_allowed_body(statement, surroundings):
             return NOTHING
-        what = f'"{".".join(names)}"'
+        what = f'"{".".join(strings(statement["funcname"]))}"'
     else:
         what = "this block"
         _judge_settings(statement, surroundings)
@@ -98,6 +96,11 @@ def judge_body(tag: str, statement: Node, found: Findings, surroundings: Surroun
     for language, text in definition_of(statement):
         findings.extend(body_findings(text, language, policy))
     return _judge(what, findings, surroundings)
+
+
+def is_allowed_body(statement: Node, surroundings: Surroundings) -> bool:
+    """Tell whether a CREATE FUNCTION is of a routine that the configuration allows by name, as it stands."""
+    return _allowed_by_name(strings(statement["funcname"]), surroundings)
 
 
 def _judge_settings(statement: Node, surroundings: Surroundings) -> None:

@@ -1,0 +1,120 @@
+"""What a guard looks like in a parse tree, for `verify` alone: it shares nothing with the rules that write guards."""
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from pgsoftproxy.model.context import VisibilityMode
+from pgsoftproxy.model.policy import ColumnKind, Protection
+from pgsoftproxy.rewrite.tree import Node, constant, strings, tagged
+
+
+@dataclass(frozen=True, slots=True)
+class GuardColumn:
+    """How a guard may name the deletion column: qualifier and name."""
+
+    spellings: tuple[tuple[str, ...], ...]
+    protection: Protection
+
+    def is_it(self, node: Node) -> bool:
+        """Tell whether a node names the column so."""
+        return "ColumnRef" in node and tuple(strings(node["ColumnRef"]["fields"])) in self.spellings
+
+
+def column_of(node: Node, protection: Protection) -> GuardColumn:
+    """Return how the deletion column of a reference is to be named in its guard."""
+    alias = node.get("alias")
+    name = protection.column
+    if alias is None:
+        qualifier = [node[key] for key in ("catalogname", "schemaname", "relname") if key in node]
+        return GuardColumn(((*qualifier, name),), protection)
+    renamed = strings(alias.get("colnames", []))
+    place = protection.relation.position(name)
+    if place < len(renamed):
+        name = renamed[place]
+    return GuardColumn(((alias["aliasname"], name),), protection)
+
+
+def as_printed(column: GuardColumn, *, sole: bool) -> GuardColumn:
+    """Return a column as the server prints it: without the schema, and alone where there is only one source."""
+    ((*_, qualifier, name),) = column.spellings
+    return replace(column, spellings=((qualifier, name), *(((name,),) if sole else ())))
+
+
+def conjuncts(condition: Node | None) -> list[Node]:
+    """Return what a condition ANDs together."""
+    found: list[Node] = []
+    todo = [condition] if condition else []
+    while todo:
+        node = todo.pop()
+        if node.get("BoolExpr", {}).get("boolop") == "AND_EXPR":
+            todo.extend(node["BoolExpr"]["args"])
+        else:
+            found.append(node)
+    return found
+
+
+def lateral_conditions(items: list[Node]) -> list[Node]:
+    """Return the conditions of the FROM items that are nothing but a condition."""
+    found: list[Node] = []
+    for item in items:
+        sub = item.get("RangeSubselect", {})
+        if sub.get("lateral"):
+            select = sub["subquery"].get("SelectStmt", {})
+            if set(select) <= {"whereClause", "limitOption", "op"}:
+                found.extend(conjuncts(select.get("whereClause")))
+    return found
+
+
+def is_guard_join(join: Node) -> bool:
+    """Tell whether a join is an inner one with a relation that has no columns."""
+    select = join["rarg"].get("RangeSubselect", {}).get("subquery", {}).get("SelectStmt")
+    return (
+        join.get("jointype") == "JOIN_INNER" and select is not None and set(select) <= {"limitOption", "op"}
+    )
+
+
+def shows_only(mode: VisibilityMode, node: Node, column: GuardColumn) -> bool:
+    """Tell whether a condition keeps all rows out but those of a visibility."""
+    tag, fields = tagged(node)
+    flag = column.protection.kind is ColumnKind.BOOLEAN
+    match mode:
+        case VisibilityMode.LIVE if flag:
+            negated = tag == "BoolExpr" and fields["boolop"] == "NOT_EXPR" and column.is_it(fields["args"][0])
+            return negated or _tests(tag, fields, "IS_NOT_TRUE", column)
+        case VisibilityMode.LIVE:
+            return _tests(tag, fields, "IS_NULL", column)
+        case VisibilityMode.DELETED:
+            return _tests(tag, fields, "IS_TRUE" if flag else "IS_NOT_NULL", column)
+        case VisibilityMode.AS_OF:
+            return _was_live(tag, fields, column)
+        case VisibilityMode.ALL:
+            return True
+        case _:
+            assert_never(mode)
+
+
+def _tests(tag: str, fields: Node, test: str, column: GuardColumn) -> bool:
+    kind = fields.get("nulltesttype") if tag == "NullTest" else fields.get("booltesttype")
+    return tag in {"NullTest", "BooleanTest"} and kind == test and column.is_it(fields["arg"])
+
+
+def _was_live(tag: str, fields: Node, column: GuardColumn) -> bool:
+    if tag != "BoolExpr" or fields["boolop"] != "OR_EXPR" or len(fields["args"]) != 2:
+        return False
+    first, second = fields["args"]
+    later = second.get("A_Expr", {})
+    is_null = _tests(*tagged(first), "IS_NULL", column)
+    return is_null and strings(later.get("name", []))[-1:] == [">"] and column.is_it(later["lexpr"])
+
+
+def guards_conflict(node: Node, column: GuardColumn) -> bool:
+    """Tell whether a condition of DO UPDATE keeps deleted rows out, or raises an error for them."""
+    if shows_only(VisibilityMode.LIVE, node, column):
+        return True
+    case = node.get("CaseExpr", {})
+    arms = case.get("args", [])
+    if len(arms) != 1 or "arg" in case or "TypeCast" not in case.get("defresult", {}):
+        return False
+    call = case["defresult"]["TypeCast"]["arg"].get("FuncCall", {})
+    raises = bool(call) and constant(call["args"][0]) is not None and column.is_it(call["args"][1])
+    return raises and shows_only(VisibilityMode.LIVE, arms[0]["CaseWhen"]["expr"], column)
