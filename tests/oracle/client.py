@@ -114,6 +114,23 @@ class Client:
         self.socket.sendall(b"".join(_frame(kind, body) for kind, body in messages))
         return self._answer(copy_in, sync_after_copy=copy_in is not None)
 
+    def start(self, sql: str, protocol: str) -> None:
+        """Send one statement by the simple or extended protocol, and leave its answer to `finish`."""
+        if protocol == "simple":
+            self._send(b"Q", _string(sql))
+        else:
+            steps: list[Step] = [
+                ("parse", "", sql),
+                ("bind", "", ""),
+                ("describe", "P", ""),
+                ("execute", "", "0"),
+            ]
+            self.socket.sendall(b"".join(_frame(*_encoded(step)) for step in [*steps, ("sync",)]))
+
+    def finish(self) -> Answer:
+        """Read the answer to what was started."""
+        return self._answer()
+
     def exchange(self, steps: Sequence[Step]) -> Answer:
         """Send the steps in one write, the last of them a Sync or Query; answer with all up to its end."""
         self.socket.sendall(b"".join(_frame(*_encoded(step)) for step in steps))
