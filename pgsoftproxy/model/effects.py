@@ -67,11 +67,13 @@ class ChangesCatalog:
 
 @dataclass(frozen=True, slots=True)
 class Prepares:
-    """SQL-level PREPARE. `body` is the whole PREPARE in the client's words, `deletes` the table that its statement
-    deletes from softly: EXECUTE then answers `DELETE n`."""
+    """SQL-level PREPARE. `body` is the whole PREPARE in the client's words, with the comments that lead it;
+    its name ends at `tail`. `deletes` is the table that its statement deletes from softly: EXECUTE then
+    answers `DELETE n`."""
 
     name: str
     body: str
+    tail: int
     deletes: str | None = None
 
 
@@ -84,9 +86,15 @@ class Deallocates:
 
 @dataclass(frozen=True, slots=True)
 class Executes:
-    """EXECUTE, also inside EXPLAIN or CREATE TABLE AS: the plan of that name must still be right."""
+    """EXECUTE, also inside EXPLAIN or CREATE TABLE AS: the plan of that name must still be right.
+
+    The statement stands from `start` to `end` in its text (characters); `directives` are those of its comments.
+    """
 
     name: str
+    start: int
+    end: int
+    directives: tuple[SetsVariable, ...] = ()
 
 
 Effect = (

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from pgsoftproxy.errors import Refusal, StatementRefused
 from pgsoftproxy.model.context import Context
-from pgsoftproxy.model.effects import ChangesCatalog, Effect, Prepares, SetsVariable, Transaction
+from pgsoftproxy.model.effects import ChangesCatalog, Effect, Executes, Prepares, SetsVariable, Transaction
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import LARGE_TEXT
 from pgsoftproxy.rewrite.edits import EditList, apply_edits
@@ -29,7 +29,7 @@ from pgsoftproxy.rewrite.plan import (
 from pgsoftproxy.rewrite.predicates import quote_identifier, quote_literal
 from pgsoftproxy.rewrite.query import Query, rewrite_query
 from pgsoftproxy.rewrite.resolve import Surroundings
-from pgsoftproxy.rewrite.rules.follow_session import follow_session
+from pgsoftproxy.rewrite.rules.follow_session import executed_name, follow_session
 from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting, show_value
 from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, KEEPING, PASSING, judge_utility
 from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION, read_directives
@@ -168,9 +168,14 @@ def _plan_statement(text: _Text, raw: Node, policy: Policy, context: Context) ->
     tag, statement = tagged(raw["stmt"])
     kind = KINDS.get(tag, Kind.DDL if tag in CHANGING else Kind.UTILITY)
     try:
+        directives: tuple[SetsVariable, ...] = ()
         if text.has_directives:
-            context = read_directives(text.tokens, text.span(raw)[0], context)
-        return _decide(text, raw, kind, Surroundings(policy, context))
+            directives = read_directives(text.tokens, text.span(raw)[0], context)
+            for effect in directives:
+                context = context.after(effect)
+        outcome = _decide(text, raw, kind, Surroundings(policy, context))
+        executed = executed_name(tag, statement)
+        return outcome if executed is None else _executing(text, raw, outcome, (executed, directives))
     except StatementRefused as error:
         plan = StatementPlan(kind, Outcome.REFUSED, refusal=error.refusal)
     except Uncertain:
@@ -226,6 +231,15 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
     return _Outcome(_told(plan, judged), EditList())
 
 
+def _executing(
+    text: _Text, raw: Node, outcome: _Outcome, executed: tuple[str, tuple[SetsVariable, ...]]
+) -> _Outcome:
+    name, directives = executed
+    first, last = text.span(raw)
+    effect = Executes(name, text.tokens.starts[first], text.tokens.ends[last], directives)
+    return replace(outcome, plan=replace(outcome.plan, effects=(effect, *outcome.plan.effects)))
+
+
 def _told(plan: StatementPlan, judged: Judgement) -> StatementPlan:
     if judged == NOTHING:
         return plan
@@ -254,9 +268,11 @@ def _sent(text: _Text, raw: Node, edits: EditList) -> str:
 def _query_effects(text: _Text, raw: Node, plan: StatementPlan) -> list[Effect]:
     tag, statement = tagged(raw["stmt"])
     if tag == "PrepareStmt":
+        tokens = text.tokens
         first, last = text.span(raw)
-        body = text.tokens.sql[text.tokens.starts[first] : text.tokens.ends[last]]
-        return [Prepares(statement["name"], body, plan.deletes)]
+        start = tokens.ends[first - 1] if first else 0  # directives in comments are a part of it
+        tail = tokens.ends[tokens.identifier_end(first + 1)] - start
+        return [Prepares(statement["name"], text.sql[start : tokens.ends[last]], tail, plan.deletes)]
     tag, statement = unwrapped(raw["stmt"])
     if tag in MAKING or (tag == "SelectStmt" and "intoClause" in statement):
         return [ChangesCatalog()]

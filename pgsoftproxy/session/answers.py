@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.policy import Mode, Policy
 from pgsoftproxy.rewrite.plan import REFUSAL_MARKER, Edit, Kind, StatementPlan, original_position
+from pgsoftproxy.session.statements import Injected
 from pgsoftproxy.wire import backend
 from pgsoftproxy.wire.backend import Fields
 
@@ -58,14 +59,20 @@ def replacement(fields: Fields, statements: Iterable[StatementPlan]) -> tuple[St
     return None
 
 
-def with_position(fields: Fields, edits: tuple[Edit, ...]) -> Fields:
-    """Return the fields with the error position mapped back into the client's text."""
+def with_position(fields: Fields, edits: tuple[Edit, ...], injected: Injected | None = None) -> Fields:
+    """Return the fields with the error position mapped back into the client's text.
+
+    In what was injected, into the text that it stems from: an EXECUTE reports errors in its PREPARE like that.
+    """
+    start = 0
+    if injected is not None:
+        start, edits = injected.start, injected.edits
     if not edits:
         return fields
     return [
         (
             code,
-            b"%d" % original_position(edits, int(value))
+            b"%d" % original_position(edits, int(value) - start)
             if code == backend.POSITION and value.isdigit() and len(value) <= POSITION_DIGITS
             else value,
         )

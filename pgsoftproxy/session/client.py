@@ -9,6 +9,7 @@ from dataclasses import replace
 from pgsoftproxy.errors import ClientProtocolError, Refusal
 from pgsoftproxy.rewrite.plan import Kind
 from pgsoftproxy.session import sqlnames
+from pgsoftproxy.session.batches import plan_batch
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.replies import NOTHING, Owed, Owes, effects_of
 from pgsoftproxy.session.state import State
@@ -19,7 +20,6 @@ from pgsoftproxy.session.texts import (
     Planned,
     PlansApart,
     malformed,
-    plan_batch,
     plan_text,
     refuse,
     too_long,
@@ -125,7 +125,7 @@ class ClientSide:
 
     def _run_query(self, planned: Planned, text: bytes | None) -> None:
         state = self._state
-        batch = plan_batch(state, planned)
+        batch = plan_batch(state, planned, text)
         if isinstance(batch, Waits):
             self._hold()
             return
@@ -228,9 +228,11 @@ class ClientSide:
             self._uses.refuse(found, Kind.EXECUTE)
             state.replies.push(Owed(Owes.EXECUTE))
             return
-        copies = script.copies or found.kind is Kind.COPY
-        entry = Owed(Owes.EXECUTE, replace(script, statements=(found,), copies=copies))
-        entry.named = {0: sqlnames.changes(state, found, context)}
+        if found.again is not None:
+            self._uses.prepare_again(found.again)
+        copies = script.copies or found.plan.kind is Kind.COPY
+        entry = Owed(Owes.EXECUTE, replace(script, statements=(found.plan,), copies=copies))
+        entry.named = {0: sqlnames.changes(state, found.plan, context)}
         self._expect(entry)
         state.replies.push(entry)
 

@@ -15,7 +15,7 @@ from enum import Enum
 from pgsoftproxy.errors import UpstreamProtocolError
 from pgsoftproxy.model.effects import Effect
 from pgsoftproxy.rewrite.plan import StatementPlan
-from pgsoftproxy.session.statements import Confirmable, Script
+from pgsoftproxy.session.statements import Confirmable, Injected, Script
 
 
 class Owes(Enum):
@@ -80,6 +80,12 @@ class Owed:
         """Return the statement whose reply comes next, None if that is unknown."""
         statements = self.script.statements
         return statements[self.index] if self.index < len(statements) else None
+
+    @property
+    def injected(self) -> Injected | None:
+        """Return what that statement is if the client did not send it."""
+        injected = self.script.injected
+        return injected[self.index] if injected and self.index < len(injected) else None
 
 
 class Replies:

@@ -75,6 +75,15 @@ class ServerSide:
     def _command_complete(self) -> None:
         replies = self._state.replies
         entry = replies.expect("CommandComplete", Owes.EXECUTE, Owes.QUERY)
+        if entry.hidden:
+            self._confirm(entry)
+            return
+        if entry.injected is not None:
+            for change in entry.named.pop(entry.index, ()):
+                change.confirm()
+            entry.index += 1
+            self._swallow()
+            return
         statement = entry.statement
         if statement is not None:
             self._complete(entry, statement)
@@ -172,7 +181,7 @@ class ServerSide:
             if statement.refusal is refusal:
                 state.report_refusal(refusal, statement)
         else:
-            mapped = answers.with_position(fields, entry.script.edits)
+            mapped = answers.with_position(fields, entry.script.edits, entry.injected)
             mapped = answers.without_telling_detail(mapped, state.policy)
             if mapped != fields:
                 self._replace(backend.error(mapped))

@@ -22,11 +22,23 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Injected:
+    """A statement in a Query that the client did not send; its reply is not shown.
+
+    It starts at the character `start` of what was sent; `edits` map a position in it back into what it stems from.
+    """
+
+    start: int
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """What was sent for one text, as far as its replies need it.
 
     `statements` in the order of their replies; `edits` map error positions back. `effects`: one of them
     changes variables or names. `copies`: one is a COPY. `hints`: those that name a deletion column.
+    `injected` tells, for each of the statements, whether it is one; empty if none is.
     """
 
     statements: tuple[StatementPlan, ...]
@@ -34,6 +46,7 @@ class Script:
     effects: bool = False
     copies: bool = False
     hints: tuple[StatementPlan, ...] = ()
+    injected: tuple[Injected | None, ...] = ()
 
     @classmethod
     def of(cls, plan: Plan, statements: tuple[StatementPlan, ...] | None = None) -> "Script":
@@ -81,6 +94,11 @@ class Prepared:
     context: Context
     version: int
     sent: bytes | None
+
+    @property
+    def there(self) -> bool:
+        """Tell whether the server has it under its name, or never will: its Parse is being refused."""
+        return self.sent is not None or isinstance(self.plan, Refused)
 
 
 class Waits:

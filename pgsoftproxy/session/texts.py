@@ -11,7 +11,7 @@ from pgsoftproxy.rewrite.cache import LARGE_TEXT
 from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Kind, Outcome, Plan, Refused, StatementPlan
 from pgsoftproxy.session import sqlnames
 from pgsoftproxy.session.state import State
-from pgsoftproxy.session.statements import Confirmable, Script, Waits, sent_text
+from pgsoftproxy.session.statements import Script, sent_text
 
 REFUSAL_TEXT = REFUSAL_SQL.encode()
 FASTPATH = Refusal(
@@ -28,15 +28,6 @@ class Planned:
     plan: Plan
     sent: bytes | None
     script: Script
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What a Query sends: `sent` as in `Planned`, its script, and the names that its statements change."""
-
-    sent: bytes | None
-    script: Script
-    named: dict[int, tuple[Confirmable, ...]]
 
 
 class PlansApart(Exception):
@@ -62,7 +53,7 @@ def plan_text(state: State, text: bytes) -> Planned:
     try:
         return Planned(plan, sent_text(plan, text, state.codec), script)
     except UnicodeEncodeError:
-        return refuse(Refusal("22P05", "the rewritten statement has characters that client_encoding lacks"))
+        return refuse(sqlnames.UNENCODABLE)
 
 
 def _plan(state: State, text: bytes, context: Context) -> Plan:
@@ -78,28 +69,6 @@ def _plan(state: State, text: bytes, context: Context) -> Plan:
         state.jobs[key] = planner.job(key, state.policy)
         raise PlansApart
     return plan
-
-
-def plan_batch(state: State, planned: Planned) -> Batch | Waits:
-    """Prepare a planned text to go out as a Query: resolve the names that SQL itself prepares and executes."""
-    if planned.sent is None or not planned.script.effects:
-        return Batch(planned.sent, planned.script, {})
-    plan, statements = planned.plan, list(planned.plan.statements)
-    named: dict[int, tuple[Confirmable, ...]] = {}
-    context = state.tracker.whole_context()
-    for index, statement in enumerate(statements):
-        found = sqlnames.resolve(state, statement, context)
-        if not isinstance(found, StatementPlan):
-            _forget(named)
-            if isinstance(found, Waits):
-                return found
-            return Batch(None, Script.refusing(found, (statement,)), {})
-        statements[index] = found
-        changes = sqlnames.changes(state, found, context)
-        if changes:
-            named[index] = changes
-        context = _after(context, found)
-    return Batch(planned.sent, Script.of(plan, tuple(statements)), named)
 
 
 def too_long(state: State) -> Planned:
@@ -124,15 +93,3 @@ def refuse(refusal: Refusal, kind: Kind = Kind.INVALID) -> Planned:
     return Planned(
         Refused((statement,), refusal, cacheable=False), None, Script.refusing(refusal, (statement,))
     )
-
-
-def _after(context: Context, statement: StatementPlan) -> Context:
-    for effect in statement.effects:
-        context = context.after(effect)
-    return context
-
-
-def _forget(named: dict[int, tuple[Confirmable, ...]]) -> None:
-    for changes in named.values():
-        for change in changes:
-            change.forget()

@@ -10,9 +10,10 @@ from typing import Final
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.rewrite.plan import Kind
 from pgsoftproxy.session import sqlnames
+from pgsoftproxy.session.again import Again, frames
 from pgsoftproxy.session.replies import NOTHING, Owed, Owes
 from pgsoftproxy.session.state import State
-from pgsoftproxy.session.statements import NAME_BYTES, Gone, Prepared, Script, Waits
+from pgsoftproxy.session.statements import NAME_BYTES, Prepared, Script, Waits
 from pgsoftproxy.session.texts import REFUSAL_TEXT, Planned, plan_text, refuse
 from pgsoftproxy.wire import frontend
 
@@ -42,7 +43,7 @@ class Uses:
             return found
         if found is None:
             return self.refuse(sqlnames.missing(name.decode(state.codec, "replace")))
-        if found.version == state.policy.version and found.context is state.tracker.context:
+        if found.version == state.policy.version and found.context is state.tracker.context and found.there:
             return found.script
         return self._renewed(name, found)
 
@@ -53,32 +54,25 @@ class Uses:
         self._state.replies.push(Owed(Owes.PARSE, script, hidden=True))
         return NOTHING
 
+    def prepare_again(self, again: Again) -> None:
+        """Send, ahead of the frame at hand, what prepares a statement again."""
+        wanted = frames(self._state, again)
+        if wanted is None:
+            self.refuse(sqlnames.stale(again.name))
+            return
+        sent, owed = wanted
+        self._send(b"".join(sent))
+        for entry in owed:
+            self._state.replies.push(entry)
+
     def _renewed(self, name: bytes, found: Prepared) -> Script:
         """Plan a prepared statement for what is in force now; if that sends another text, prepare it again."""
         state = self._state
-        if found.version == state.policy.version and found.context == state.tracker.context:
-            found.context = state.tracker.context
-            return found.script
-        planned = plan_text(state, found.text)
-        if planned.sent is None:
-            refusal = planned.script.statements[0].refusal
-            assert refusal is not None
-            return self.refuse(refusal)
-        if planned.sent != found.sent:
-            return self._prepared_again(name, found, planned)
-        found.plan, found.script = planned.plan, planned.script
-        found.context, found.version = state.tracker.context, state.policy.version
-        return found.script
-
-    def _prepared_again(self, name: bytes, found: Prepared, planned: Planned) -> Script:
-        state = self._state
-        if found.types is None:
-            return self.refuse(sqlnames.stale(name.decode(state.codec, "replace")))
-        assert planned.sent is not None
-        again = prepare(state, planned, (found.text, found.types))
-        change = state.statements.expect(name[:NAME_BYTES], again, state.replies.segment)
-        self._send(frontend.close(b"S", name))
-        self._send(frontend.parse(name, planned.sent, found.types))
-        state.replies.push(Owed(Owes.CLOSE, NOTHING, (Gone(found),), hidden=True))
-        state.replies.push(Owed(Owes.PARSE, again.script, (change,), hidden=True))
-        return again.script
+        plan_text(state, found.text)  # a long text is planned apart
+        new = sqlnames.renewed(state, found, state.tracker.context)
+        if isinstance(new, Refusal):
+            return self.refuse(new)
+        if new is not found:
+            shown = name.decode(state.codec, "replace")
+            self.prepare_again(Again(shown, name[:NAME_BYTES], found, new))
+        return new.script

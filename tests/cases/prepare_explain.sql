@@ -137,9 +137,8 @@ EXPLAIN (ANALYZE, TIMING off) DELETE FROM tasks
 -- next
 SELECT count(*) FROM tasks
 
--- case: a prepared read does not follow the path to a protected table
+-- case: a prepared read follows the path to a protected table
 -- path: public
--- expect: refused 0A000
 PREPARE p AS SELECT count(*), max(id) FROM users
 -- next
 EXECUTE p
@@ -160,45 +159,46 @@ SET LOCAL search_path = public
 -- next
 EXECUTE p
 
--- case: a prepared delete does not follow the path to a protected table
+-- case: a prepared delete follows the path to a protected table
 -- path: public
--- expect: refused 0A000
 PREPARE p AS DELETE FROM users WHERE id = $1
 -- next
 SET LOCAL search_path = app
 -- next
-EXECUTE p (5)
+EXECUTE p (9)
+-- next
+EXECUTE p (9)
 
--- case: a prepared delete does not follow the path to an unprotected table
+-- case: a prepared delete follows the path to an unprotected table
 -- path: app
--- expect: refused 0A000
 PREPARE p AS DELETE FROM users WHERE id = $1
 -- next
 SET LOCAL search_path = public
 -- next
 EXECUTE p (1)
 
--- case: a prepared read does not follow the path inside CREATE TABLE AS
+-- case: a prepared read follows the path inside CREATE TABLE AS
 -- path: public
--- expect: refused 0A000
+-- protocol: simple
 PREPARE p AS SELECT id, email FROM users
 -- next
 SET LOCAL search_path = app
 -- next
 CREATE TEMP TABLE made AS EXECUTE p
+-- next
+SELECT * FROM made ORDER BY id
 
--- case: a prepared read does not follow the path inside EXPLAIN
+-- case: a prepared delete follows the path inside EXPLAIN
 -- path: public
--- expect: refused 0A000
-PREPARE p AS SELECT id, email FROM users
+-- compare: status
+PREPARE p AS DELETE FROM users WHERE id = $1
 -- next
 SET LOCAL search_path = app
 -- next
-EXPLAIN ANALYZE EXECUTE p
+EXPLAIN (ANALYZE, COSTS off) EXECUTE p (9)
 
--- case: a prepared read does not look past a dropped table
+-- case: a prepared read looks past a dropped table
 -- path: other, app
--- expect: refused 0A000
 PREPARE p AS SELECT count(*) FROM orders
 -- next
 EXECUTE p
@@ -207,9 +207,8 @@ DROP TABLE other.orders
 -- next
 EXECUTE p
 
--- case: a prepared read does not follow a role to another schema
+-- case: a prepared read follows a role to another schema
 -- path: "$user", app
--- expect: refused 0A000
 PREPARE p AS SELECT count(*) FROM tasks
 -- next
 SET LOCAL ROLE oracle_clerk
@@ -219,8 +218,128 @@ EXECUTE p
 -- case: prepare and execute in one batch with a path in between
 -- path: public
 -- protocol: simple
--- expect: refused 0A000
-PREPARE p AS SELECT count(*) FROM users; SET LOCAL search_path = app; EXECUTE p
+PREPARE p AS SELECT count(*), max(id) FROM users; SET LOCAL search_path = app; EXECUTE p; EXECUTE p;
+SET LOCAL search_path = public; EXECUTE p -- and back
+
+-- case: a prepared read with declared parameters is prepared again with them
+-- path: public
+-- expect: error 42601
+PREPARE p (int, text, numeric(6, 2)) AS SELECT id, $2, $3, pg_typeof($1) FROM users WHERE id > $1 ORDER BY id -- all
+-- next
+EXECUTE p (0, 'a', 1.239)
+-- next
+SET LOCAL search_path = app
+-- next
+EXECUTE p ('3', 'b', 2.2)
+-- next
+EXECUTE p (1, 'c')
+
+-- case: a name in unicode escapes with a comment behind it is prepared again
+-- path: public
+-- protocol: simple
+-- expect: error 26000
+/* first */ PREPARE U&"d!0061ta" UESCAPE '!' -- the name
+    AS SELECT count(*) FROM users
+-- next
+SET LOCAL search_path = app; EXECUTE data; DEALLOCATE U&"\0064ata"; EXECUTE data
+
+-- case: a statement that is prepared again keeps its name
+-- path: public
+-- compare: status
+-- expect: error 42P05
+PREPARE p AS SELECT count(*) FROM users
+-- next
+SET LOCAL search_path = app
+-- next
+EXECUTE p
+-- next
+SELECT name, parameter_types, from_sql FROM pg_prepared_statements
+-- next
+PREPARE p AS SELECT 1
+
+-- case: a prepared read whose column is gone reports the place in its PREPARE
+-- path: public
+-- expect: error 42703
+PREPARE p (int) AS SELECT id,   email, id + $1 FROM users
+-- next
+SET LOCAL search_path = app
+-- next
+SELECT count(*) FROM users
+-- next
+ALTER TABLE app.users RENAME COLUMN email TO mail
+-- next
+EXECUTE p (1)
+
+-- case: a statement that cannot be prepared again is still there under its own path
+-- path: public
+-- expect: error 26000
+PREPARE p AS SELECT id, email FROM users
+-- next
+SAVEPOINT s
+-- next
+SET LOCAL search_path = nowhere, app
+-- next
+ALTER TABLE app.users RENAME COLUMN email TO mail
+-- next
+EXECUTE p
+-- next
+EXPLAIN EXECUTE p
+-- next
+ROLLBACK TO s
+-- next
+EXECUTE p
+-- next
+DEALLOCATE p
+-- next
+EXECUTE p
+
+-- case: a statement prepared in a transaction that is rolled back is prepared again
+-- transaction: none
+PREPARE p AS SELECT count(*), max(id) FROM users
+-- next
+BEGIN
+-- next
+SET LOCAL search_path = app
+-- next
+EXECUTE p
+-- next
+ROLLBACK
+-- next
+EXECUTE p
+-- next
+DEALLOCATE p
+
+-- case: nothing is prepared again in a transaction that failed
+-- transaction: none
+PREPARE p AS SELECT count(*), max(id) FROM users
+-- next
+BEGIN
+-- next
+SET LOCAL search_path = app
+-- next
+SELECT 1 / 0
+-- next
+EXECUTE p
+-- next
+ROLLBACK
+-- next
+EXECUTE p
+-- next
+DEALLOCATE p
+
+-- case: an execute that is refused in a batch follows what came before it
+-- protocol: simple
+-- expect: error 26000
+SELECT 1 AS one; EXECUTE nothing; SELECT 2 AS two
+
+-- case: an execute of too few parameters
+-- path: public
+-- expect: error 42601
+PREPARE p AS SELECT id + $1 FROM users WHERE id = $2
+-- next
+SET LOCAL search_path = app
+-- next
+EXECUTE p (1)
 
 -- case: a statement prepared in a transaction that failed is still there
 -- transaction: none

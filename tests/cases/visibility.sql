@@ -149,20 +149,60 @@ SELECT /* pgsoftproxy: visibility=all */ id FROM users ORDER BY id
 -- direct:
 SELECT id FROM users WHERE deleted_at IS NULL ORDER BY id
 
--- case: a prepared read does not follow another visibility
--- expect: refused 0A000
-PREPARE p AS SELECT count(*) FROM users
+-- case: a prepared read follows the visibility of its use
+-- against: full
+PREPARE p (int) AS SELECT count(*) FROM users WHERE id > $1
+-- direct:
+PREPARE p (int) AS SELECT count(*) FROM users WHERE id > $1 AND deleted_at IS NULL
+-- next
+EXECUTE p (3)
 -- next
 SET LOCAL pgsoftproxy.visibility = 'all'
 -- next
-EXECUTE p
+EXECUTE p (3)
+-- direct:
+SELECT count(*) FROM users WHERE id > 3
+-- next
+SET LOCAL pgsoftproxy.visibility = 'deleted'
+-- next
+EXECUTE p (3)
+-- direct:
+SELECT count(*) FROM users WHERE id > 3 AND deleted_at IS NOT NULL
+-- next
+SET LOCAL pgsoftproxy.visibility = 'live'
+-- next
+EXECUTE p (3)
 
--- case: a read prepared under a visibility does not live on without it
--- expect: refused 0A000
+-- case: a read prepared under a visibility does not keep it
+-- against: full
 SET pgsoftproxy.visibility = 'all'
 -- next
 PREPARE p AS SELECT count(*) FROM users
+-- direct:
+PREPARE p AS SELECT count(*) FROM users WHERE deleted_at IS NULL
 -- next
 RESET pgsoftproxy.visibility
+-- next
+EXECUTE p
+
+-- case: a visibility by comment holds for its execute alone
+-- against: full
+PREPARE p AS SELECT count(*) FROM users
+-- direct:
+PREPARE p AS SELECT count(*) FROM users WHERE deleted_at IS NULL
+-- next
+/* pgsoftproxy: visibility=all */ EXECUTE p
+-- direct:
+SELECT count(*) FROM users
+-- next
+EXECUTE p
+
+-- case: a visibility by comment ahead of a prepare belongs to what is prepared
+-- against: full
+/* pgsoftproxy: visibility=all */ PREPARE p AS SELECT count(*) FROM users
+-- next
+EXECUTE p
+-- next
+SET LOCAL pgsoftproxy.visibility = 'deleted'
 -- next
 EXECUTE p

@@ -198,7 +198,9 @@ def test_catalog_is_stale_until_the_transaction_that_changed_it_ends(ends: Trans
     assert not inside.after(Transaction(ends)).current.stale
 
 
-@pytest.mark.parametrize("effect", [Prepares("p", "SELECT 1"), Executes("p"), Deallocates()])
+@pytest.mark.parametrize(
+    "effect", [Prepares("p", "PREPARE p AS SELECT 1", 9), Executes("p", 0, 9), Deallocates()]
+)
 def test_effects_on_other_things_leave_the_variables_alone(effect: Effect) -> None:
     variables = Variables.at_start(Values(user="u", delete=DeleteMode.HARD))
     assert variables.after(effect) == variables

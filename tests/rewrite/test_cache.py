@@ -180,7 +180,7 @@ def rewritten(sql: str) -> Plan:
 
 
 def prepared(sql: str) -> Plan:
-    return Forward((StatementPlan(Kind.PREPARE, effects=(Prepares(sql[:12], sql[9:]),)),))
+    return Forward((StatementPlan(Kind.PREPARE, effects=(Prepares(sql[:12], sql[9:], 0),)),))
 
 
 @pytest.mark.parametrize("make", [forwarded, rewritten, prepared])

@@ -361,7 +361,7 @@ def test_delete_inside_with_does_not_change_the_tag() -> None:
 
 def test_prepared_delete_remembers_what_it_deletes() -> None:
     (statement,) = rewrite("PREPARE p AS DELETE FROM users", policy(), context()).statements
-    assert statement.effects == (Prepares("p", "PREPARE p AS DELETE FROM users", "app.users"),)
+    assert statement.effects == (Prepares("p", "PREPARE p AS DELETE FROM users", 9, "app.users"),)
 
 
 def test_refused_statement_of_a_batch_stands_in_it_as_an_error() -> None:

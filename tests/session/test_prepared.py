@@ -39,11 +39,6 @@ parse, bind, execute, close, query = (
 SUPPORT = Opening({"user": "support"})
 READ, GUARDED = b"SELECT id FROM app.users", b"SELECT id FROM app.users WHERE app.users.deleted_at IS NULL"
 SHOW_ALL, SHOW_LIVE = b"SET pgsoftproxy.visibility = 'all'", b"SET pgsoftproxy.visibility = 'live'"
-STALE = refusal(
-    "0A000",
-    'prepared statement "s" was prepared under another visibility, search_path or policy',
-    "DEALLOCATE it and PREPARE it again.",
-)
 
 
 def run(session: Session, text: bytes, *replies: bytes) -> bytes:
@@ -276,58 +271,15 @@ def test_execute_of_a_soft_delete_answers_with_the_tag_of_a_delete() -> None:
     assert answer(session, complete(b"UPDATE 2"), ready()) == complete(b"DELETE 2") + ready()
 
 
-def test_execute_under_another_visibility_is_refused() -> None:
-    session = prepared_by_sql(SUPPORT, READ)
-    run(session, SHOW_ALL, complete(b"SET"))
-    assert ask(session, query(b"EXECUTE s")) == query(REFUSAL)
-    assert answer(session, refused(), ready()) == STALE + ready()
-    run(session, SHOW_LIVE, complete(b"SET"))
-    assert ask(session, query(b"EXECUTE s")) == query(b"EXECUTE s")
-
-
-def test_execute_inside_explain_and_create_table_is_looked_at_too() -> None:
-    for text in (b"EXPLAIN ANALYZE EXECUTE s", b"CREATE TEMP TABLE t AS EXECUTE s"):
-        session = prepared_by_sql(SUPPORT, READ)
-        run(session, SHOW_ALL, complete(b"SET"))
-        assert ask(session, query(text)) == query(REFUSAL)
-
-
-def test_execute_behind_a_change_in_the_same_batch_is_refused() -> None:
-    session = prepared_by_sql(SUPPORT, READ)
-    assert ask(session, query(SHOW_ALL + b"; EXECUTE s")) == query(REFUSAL)
-
-
 def test_execute_behind_its_prepare_in_the_same_batch_passes() -> None:
     session = Opening()()
     assert b"EXECUTE s" in ask(session, query(b"PREPARE s AS " + READ + b"; EXECUTE s"))
 
 
-def test_execute_by_the_protocol_is_looked_at_when_it_is_executed() -> None:
-    session = prepared_by_sql(SUPPORT, READ)
-    ask(session, parse(b"e", b"EXECUTE s"), SYNC)
-    answer(session, PARSED, ready())
-    run(session, SHOW_ALL, complete(b"SET"))
-    sent = ask(session, bind(b"", b"e"), execute(b""), SYNC)
-    assert sent == bind(b"", b"e") + parse(b"_pgsoftproxy_refused", REFUSAL) + execute(b"") + SYNC
-    assert answer(session, BOUND, refused(), ready()) == BOUND + STALE + ready()
-
-
-def test_execute_of_a_statement_of_the_protocol_is_possible_while_it_is_current() -> None:
+def test_execute_of_a_statement_of_the_protocol_answers_for_what_it_runs() -> None:
     session = with_statement(SUPPORT, b"DELETE FROM app.orders")
     ask(session, query(b"EXECUTE s"))
     assert answer(session, complete(b"UPDATE 4"), ready()) == complete(b"DELETE 4") + ready()
-    other = with_statement(SUPPORT, READ)
-    run(other, SHOW_ALL, complete(b"SET"))
-    assert ask(other, query(b"EXECUTE s")) == query(REFUSAL)
-
-
-def test_bind_of_a_statement_of_sql_is_refused_when_it_is_stale() -> None:
-    session = prepared_by_sql(SUPPORT, READ)
-    assert ask(session, bind(b"", b"s"), SYNC) == bind(b"", b"s") + SYNC
-    answer(session, BOUND, ready())
-    run(session, SHOW_ALL, complete(b"SET"))
-    ask(session, bind(b"", b"s"), SYNC)
-    assert answer(session, refused(), ready()) == STALE + ready()
 
 
 def test_execute_of_a_name_that_the_proxy_never_saw_is_refused() -> None:

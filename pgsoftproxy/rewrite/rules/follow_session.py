@@ -4,7 +4,6 @@ from pgsoftproxy.model.effects import (
     Deallocates,
     DiscardsAll,
     Effect,
-    Executes,
     Transaction,
     TransactionVerb,
 )
@@ -24,7 +23,7 @@ _VERBS = {
 
 
 def follow_session(tag: str, statement: Node) -> tuple[Effect, ...]:
-    """Return the effects of a statement that changes the session's own state."""
+    """Return the effects of a statement that changes the session's own state, but for the names of `executed_name`."""
     if tag == "TransactionStmt":
         verb = _VERBS.get(statement["kind"])
         if verb is None:  # COMMIT PREPARED, ROLLBACK PREPARED: another transaction's
@@ -34,8 +33,7 @@ def follow_session(tag: str, statement: Node) -> tuple[Effect, ...]:
         return (DiscardsAll(), Deallocates(None)) if statement["target"] == "DISCARD_ALL" else ()
     if tag == "DeallocateStmt":
         return (Deallocates(None if statement.get("isall") else statement["name"]),)
-    executed = executed_name(tag, statement)
-    return (Executes(executed),) if executed is not None else ()
+    return ()
 
 
 def executed_name(tag: str, statement: Node) -> str | None:
