@@ -208,3 +208,9 @@ DELETE FROM node WHERE parent = 2 RETURNING node, label
 
 -- case: delete returning the alias of another table as whole row
 DELETE FROM orders o USING users u WHERE u.id = o.user_id AND u.id = 1 RETURNING u, o.id
+
+-- case: delete returning a sub-select with a star of its own
+DELETE FROM articles AS r WHERE id = 1 RETURNING r.id, (SELECT max(s.x) FROM (SELECT * FROM (SELECT 1 AS x) AS t) AS s)
+
+-- case: delete returning a count over a star, beside another source
+DELETE FROM orders o USING users u WHERE u.id = o.user_id RETURNING o.id, (SELECT count(*) FROM (SELECT * FROM items) AS i)

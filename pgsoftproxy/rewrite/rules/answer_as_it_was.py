@@ -154,7 +154,7 @@ def _replacement(answer: _Answer, fields: list[str], visit: _Visit) -> str | Non
     qualifier, last = fields[:-1], fields[-1]
     if not qualifier:
         if last == "*":
-            return _everything(answer)
+            return None if visit.in_query else _everything(answer)
         if relation.column(last) is not None or last in SYSTEM_COLUMNS:
             if visit.in_query:
                 _refuse_if_stamped(answer, last)
