@@ -9,9 +9,10 @@ READY := $(VENV)/.ready
 PINS := requirements/base.txt requirements/demo.txt requirements/dev.txt
 ARGS ?=
 JOBS ?= 2
+FUZZ_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(NUMBER),--number $(NUMBER)) $(if $(VERSIONS),--versions $(VERSIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all fuzz-protocol check bench clean
+.PHONY: help setup demo test test-all fuzz fuzz-protocol check bench clean
 
 help:  ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +34,9 @@ test: $(READY)  ## the tests, without the slow ones
 
 test-all: $(READY)  ## all tests
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+fuzz: $(READY)  ## random statements against the twin: SECONDS=n for each of VERSIONS=15,18, SEED=s
+	$(BIN)/python -m tests.oracle.fuzz --seconds $(or $(SECONDS),60) $(FUZZ_OPTIONS) $(ARGS)
 
 fuzz-protocol: $(READY)  ## break conversations: SECONDS=600 SEED=1; a failure prints how to run it again
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(ARGS)

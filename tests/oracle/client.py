@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 TIMEOUT_SECONDS = 30.0
 PROTOCOL_3_0 = 196608
+READY = ord("Z")
 
 
 Step = tuple[str, ...]
@@ -133,8 +134,7 @@ class Client:
 
     def exchange(self, steps: Sequence[Step]) -> Answer:
         """Send the steps in one write, the last of them a Sync or Query; answer with all up to its end."""
-        self.socket.sendall(b"".join(_frame(*_encoded(step)) for step in steps))
-        barriers = sum(step[0] in ("sync", "query") for step in steps)
+        barriers = self.pour(steps)
         together = Answer()
         for _ in range(barriers):
             answer = self._answer()
@@ -144,11 +144,38 @@ class Client:
             together.status += answer.status
         return together
 
+    def pour(self, steps: Sequence[Step]) -> int:
+        """Send the steps in one write and return how many times ReadyForQuery will come."""
+        self.socket.sendall(b"".join(_frame(*_encoded(step)) for step in steps))
+        return sum(step[0] in ("sync", "query") for step in steps)
+
+    def drain(self, barriers: int) -> bytes:
+        """Return what the server sends, as it sends it, up to ReadyForQuery of that number."""
+        at = 0
+        while barriers:
+            if len(self._buffer) < at + 5:
+                self._more(at)
+                continue
+            size = 1 + struct.unpack_from("!i", self._buffer, at + 1)[0]
+            while len(self._buffer) < at + size:
+                self._more(at)
+            barriers -= self._buffer[at] == READY
+            at += size
+        taken = bytes(self._buffer[:at])
+        del self._buffer[:at]
+        return taken
+
     def close(self) -> None:
         """Say Terminate and close."""
         with contextlib.suppress(OSError):  # the other side may be faster
             self._send(b"X", b"")
         self.socket.close()
+
+    def _more(self, seen: int) -> None:
+        data = self.socket.recv(262144)
+        if not data:
+            raise ServerGone(parsed(bytes(self._buffer[:seen])))
+        self._buffer += data
 
     def _send(self, kind: bytes, body: bytes) -> None:
         self.socket.sendall(_frame(kind, body))
@@ -170,47 +197,12 @@ class Client:
                 if sync_after_copy:
                     self._send(b"S", b"")
                     sync_after_copy = False
-            elif self._collect(kind, body, answer, current):
+            elif _collect(kind, body, answer, current):
                 answer.results.append(current)
                 current = Result()
                 if kind == b"E" and sync_after_copy:
                     self._send(b"S", b"")
                     sync_after_copy = False
-
-    def _collect(self, kind: bytes, body: bytes, answer: Answer, current: Result) -> bool:
-        """Put one message into the answer; tell whether it ends a statement's result."""
-        match kind:
-            case b"T":
-                current.columns = _columns(body)
-            case b"D":
-                current.rows.append(_row(body))
-            case b"H":
-                current.copy_format = _copy_format(body)
-            case b"d":
-                current.copied.append(body)
-            case b"t":
-                count = struct.unpack_from("!h", body)[0]
-                answer.parameter_types = struct.unpack_from(f"!{count}i", body, 2)
-            case b"N":
-                fields = _fields(body)
-                answer.notices.append((fields["C"], fields["M"]))
-            case b"C":
-                current.tag = body[:-1].decode()
-                return True
-            case b"I":
-                current.tag = ""
-                return True
-            case b"s":
-                current.tag = "suspended"
-                return True
-            case b"E":
-                current.error = _fields(body)
-                return True
-            case b"R" | b"S" | b"K" | b"1" | b"2" | b"3" | b"n" | b"c" | b"A" | b"v":
-                pass
-            case _:
-                raise AssertionError(f"unexpected message {kind!r} {body!r}")
-        return False
 
     def _message(self, answer: Answer) -> tuple[bytes, bytes]:
         header = self._exactly(5, answer)
@@ -230,6 +222,57 @@ class Client:
         return taken
 
 
+def _collect(kind: bytes, body: bytes, answer: Answer, current: Result) -> bool:
+    """Put one message into the answer; tell whether it ends a statement's result."""
+    match kind:
+        case b"T":
+            current.columns = _columns(body)
+        case b"D":
+            current.rows.append(_row(body))
+        case b"H":
+            current.copy_format = _copy_format(body)
+        case b"d":
+            current.copied.append(body)
+        case b"t":
+            count = struct.unpack_from("!h", body)[0]
+            answer.parameter_types = struct.unpack_from(f"!{count}i", body, 2)
+        case b"N":
+            fields = _fields(body)
+            answer.notices.append((fields["C"], fields["M"]))
+        case b"C":
+            current.tag = body[:-1].decode()
+            return True
+        case b"I":
+            current.tag = ""
+            return True
+        case b"s":
+            current.tag = "suspended"
+            return True
+        case b"E":
+            current.error = _fields(body)
+            return True
+        case b"R" | b"S" | b"K" | b"1" | b"2" | b"3" | b"n" | b"c" | b"A" | b"v":
+            pass
+        case _:
+            raise AssertionError(f"unexpected message {kind!r} {body!r}")
+    return False
+
+
+def parsed(raw: bytes) -> Answer:
+    """Read whole messages of the server into one answer."""
+    answer, current, at = Answer(raw=bytearray(raw)), Result(), 0
+    while at < len(raw):
+        end = at + 1 + struct.unpack_from("!i", raw, at + 1)[0]
+        kind, body = raw[at : at + 1], raw[at + 5 : end]
+        if kind == b"Z":
+            answer.status += body.decode()
+        elif _collect(kind, body, answer, current):
+            answer.results.append(current)
+            current = Result()
+        at = end
+    return answer
+
+
 def _frame(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("!i", len(body) + 4) + body
 
@@ -246,6 +289,8 @@ def _encoded(step: Step) -> tuple[bytes, bytes]:
             return b"P", _string(name) + _string(sql) + struct.pack("!h", 0)
         case ("bind", portal, name, *values):
             return b"B", _string(portal) + _string(name) + _parameters(values) + struct.pack("!h", 0)
+        case ("bind binary", portal, name, *values):
+            return b"B", _string(portal) + _string(name) + _parameters(values) + struct.pack("!hh", 1, 1)
         case ("describe", kind, name):
             return b"D", kind.encode() + _string(name)
         case ("execute", portal, rows):

@@ -14,6 +14,7 @@ CANARY = b"CANARY-9d41"
 CANARY_IN_HEX = CANARY.hex().encode()
 """How bytea output shows the canary."""
 
+BINARY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 BUILT_IN = 16384
 """Oids from here on are handed out by the server, and may differ between two databases."""
 
@@ -130,10 +131,15 @@ def _result_differences(one: Result, other: Result, terms: Terms) -> list[str]:
         found.append(f"tag {one.tag!r}, not {other.tag!r}")
     found += _column_differences(one.columns, other.columns, terms)
     found += _row_differences(one.rows, other.rows, terms.ordered)
-    found += _row_differences(one.copied, other.copied, terms.ordered)
+    found += _row_differences(_copied(one), _copied(other), terms.ordered)
     if one.copy_format != other.copy_format:
         found.append(f"COPY format {one.copy_format}, not {other.copy_format}")
     return found
+
+
+def _copied(result: Result) -> list[bytes]:
+    """Return the pieces of COPY data; the header of the binary format comes together with the first row."""
+    return [piece.removeprefix(BINARY_HEADER) for piece in result.copied]
 
 
 def _error_differences(one: dict[str, str] | None, other: dict[str, str] | None) -> list[str]:

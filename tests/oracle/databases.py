@@ -4,6 +4,7 @@ One is built from tests/cases/schema.sql; the twin is a copy of it from which th
 Copies, so that oids and ctids of what remains are equal.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.oracle.cases import CASES_DIRECTORY
@@ -38,7 +39,7 @@ column = "Deleted At"
 [tables."Mixed Schema.users"]
 
 [routines]
-allow = ["oracle.state"]
+allow = ["oracle.state", "oracle.kept"]
 
 [roles.{OWNER}]
 visibility = ["live", "all", "deleted", "as_of"]
@@ -75,9 +76,18 @@ class Databases:
             self._run("postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             self._run("postgres", f"CREATE DATABASE {name} TEMPLATE {template}_template")
 
-    def vacuum(self) -> None:
+    def copies(self, number: int) -> tuple[str, str]:
+        """Make a pair of databases for one worker, full and twin, and return their names."""
+        # As long as the names of the first pair, so that a statement which names its database stays as long.
+        names = (f"fuzz{number:02}_full", f"fuzz{number:02}_twin")
+        for name, template in zip(names, (FULL, TWIN), strict=True):
+            self._run("postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            self._run("postgres", f"CREATE DATABASE {name} TEMPLATE {template}_template")
+        return names
+
+    def vacuum(self, names: Sequence[str] = (FULL, TWIN, MIRROR)) -> None:
         """Remove what rolled-back cases left behind: it slows down every scan."""
-        for name in (FULL, TWIN, MIRROR):
+        for name in names:
             self._run(name, "VACUUM")
 
     def address(self, database: str, user: str = OWNER) -> Address:

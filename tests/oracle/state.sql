@@ -27,6 +27,38 @@ BEGIN
     END LOOP;
 END $$;
 
+-- What a statement must leave as it is: the deleted rows there were, and at least as many rows as there were.
+CREATE TABLE oracle.sizes (relation text PRIMARY KEY, n bigint NOT NULL);
+CREATE TABLE oracle.dead (relation text NOT NULL, line text NOT NULL);
+DO $$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN
+        SELECT DISTINCT ON (relation) relation, live FROM (
+            SELECT relation, live FROM oracle.protected
+            UNION ALL SELECT i.inhparent::regclass::text, p.live
+            FROM oracle.protected p JOIN pg_inherits i ON i.inhrelid = p.relation::regclass
+            WHERE i.inhparent <> 'things'::regclass
+        ) AS every ORDER BY relation
+    LOOP
+        EXECUTE format('INSERT INTO oracle.sizes SELECT %L, count(*) FROM %s', r.relation, r.relation);
+        EXECUTE format('INSERT INTO oracle.dead SELECT %L, to_jsonb(t)::text FROM %s AS t WHERE NOT (%s)',
+            r.relation, r.relation, r.live);
+    END LOOP;
+END $$;
+CREATE FUNCTION oracle.kept(relation text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    answer boolean;
+BEGIN
+    EXECUTE format(
+        'SELECT (SELECT count(*) FROM %1$s) >= coalesce((SELECT s.n FROM oracle.sizes s WHERE s.relation = %1$L), 0)
+            AND NOT EXISTS (SELECT d.line FROM oracle.dead d WHERE d.relation = %1$L
+                            EXCEPT ALL SELECT to_jsonb(t)::text FROM %1$s AS t)', relation) INTO answer;
+    RETURN answer;
+END $$;
+
 CREATE PROCEDURE oracle.remove_deleted() LANGUAGE plpgsql SET session_replication_role = replica AS $$
 DECLARE
     r record;
@@ -34,6 +66,8 @@ BEGIN
     FOR r IN SELECT * FROM oracle.protected LOOP
         EXECUTE format('DELETE FROM ONLY %s AS t WHERE NOT (%s)', r.relation, r.live);
     END LOOP;
+    UPDATE oracle.sizes SET n = 0;  -- the twin has nothing to keep
+    DELETE FROM oracle.dead;
 END $$;
 GRANT USAGE ON SCHEMA oracle TO PUBLIC;
 GRANT USAGE ON SCHEMA app, other, "Mixed Schema" TO PUBLIC;
