@@ -45,6 +45,7 @@ SASL_FINAL = 12
 
 _LIMIT = 0x7FFFFFFF
 _WHOLE = _LIMIT
+_EMPTY = 4
 _INT = Struct(">I")
 _HEAD = Struct(">cI")
 
@@ -68,9 +69,15 @@ READY_RULES = Rules.of(
     "backend",
     {
         # Rows and the like are never opened; of replies without news, the type says all.
-        **{kind: (_LIMIT, PASS) for kind in (DATA_ROW, COPY_DATA, COPY_DONE, NOTICE, NOTIFICATION)},
+        **{kind: (_LIMIT, PASS) for kind in (DATA_ROW, COPY_DATA, NOTICE, NOTIFICATION)},
         **{
             kind: (_LIMIT, 0)
+            for kind in (PARAMETER_DESCRIPTION, ROW_DESCRIPTION, COPY_IN, COPY_OUT, COPY_BOTH)
+        },
+        **{kind: (_LIMIT, _WHOLE) for kind in (COMMAND_COMPLETE, ERROR, PARAMETER_STATUS)},
+        # Those without a body have the one length: with another they would swallow what follows.
+        **{
+            kind: (_EMPTY, 0)
             for kind in (
                 PARSE_COMPLETE,
                 BIND_COMPLETE,
@@ -78,14 +85,10 @@ READY_RULES = Rules.of(
                 NO_DATA,
                 EMPTY_QUERY,
                 PORTAL_SUSPENDED,
-                PARAMETER_DESCRIPTION,
-                ROW_DESCRIPTION,
-                COPY_IN,
-                COPY_OUT,
-                COPY_BOTH,
             )
         },
-        **{kind: (_LIMIT, _WHOLE) for kind in (COMMAND_COMPLETE, READY, ERROR, PARAMETER_STATUS)},
+        COPY_DONE: (_EMPTY, PASS),
+        READY: (_EMPTY + 1, 1),
     },
 )
 """Of an authenticated session. No FunctionCallResponse: no FunctionCall is ever passed on."""

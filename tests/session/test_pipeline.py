@@ -477,6 +477,15 @@ def test_reply_that_fits_nothing_owed_ends_the_session_and_does_not_pass(
     assert session.need is Need.CLOSE
 
 
+@pytest.mark.parametrize("kind", [b"1", b"2", b"3", b"n", b"I", b"s", b"c", b"Z"])
+def test_reply_that_would_swallow_others_ends_the_session_and_does_not_pass(kind: bytes) -> None:
+    session = Opening()()
+    ask(session, frontend.parse(b"", b"SELECT 1"), frontend.bind(b"", b""), SYNC)
+    out = answer(session, kind + b"\0\0\0\x07II", PARSED)
+    assert out == fatal("08P01", "invalid message length")
+    assert session.need is Need.CLOSE
+
+
 def test_fatal_error_of_the_server_passes_and_ends_the_session() -> None:
     session = Opening()()
     ask(session, query(b"SELECT 1"))
