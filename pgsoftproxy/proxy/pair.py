@@ -121,8 +121,7 @@ class Pair:
             if transport is self._client and self._client_ended:
                 transport.close()  # once all is written: there is nothing left to read
             else:
-                transport.write_eof()
-                transport.resume_reading()
+                _end(transport)
         if not self.gone:
             self._timer = later(LINGER_SECONDS, self.abort)
 
@@ -149,3 +148,12 @@ class Pair:
     def _settle(self) -> None:
         if self.gone and self._timer is not None:
             self._timer.cancel()
+
+
+def _end(transport: asyncio.Transport) -> None:
+    try:
+        transport.write_eof()
+    except OSError:
+        transport.abort()  # it was reset a moment ago, and the loop has not told us yet
+    else:
+        transport.resume_reading()
