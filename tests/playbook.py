@@ -18,7 +18,7 @@ from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import Planner
 from pgsoftproxy.rewrite.plan import REFUSAL_SQL, StatementPlan
 from pgsoftproxy.rewrite.rewriter import rewrite
-from pgsoftproxy.session.session import Session, SessionLimits
+from pgsoftproxy.session.session import CatalogTexts, Session, SessionLimits
 from pgsoftproxy.wire import backend, frontend
 from tests.rewrite import example
 
@@ -114,9 +114,11 @@ def planner() -> Planner:
     return Planner(rewrite, 1 << 20, lambda: 0.0, lambda seconds: None)
 
 
-def fresh(heard: Heard | None = None, limits: SessionLimits | None = None) -> Session:
+def fresh(
+    heard: Heard | None = None, limits: SessionLimits | None = None, texts: CatalogTexts | None = None
+) -> Session:
     """Return a session to which nothing was said yet."""
-    return Session(planner(), heard or Heard(), limits or SessionLimits())
+    return Session(planner(), heard or Heard(), limits or SessionLimits(), texts)
 
 
 def drain(session: Session) -> tuple[bytes, bytes]:
@@ -142,10 +144,11 @@ class Opening:
     reported: dict[str, str] = field(default_factory=dict)
     limits: SessionLimits = field(default_factory=SessionLimits)
     policy: Policy = field(default_factory=example.policy)
+    texts: CatalogTexts | None = None
 
     def __call__(self, heard: Heard | None = None) -> Session:
         """Return a session that is ready for its first statement."""
-        session = fresh(heard, self.limits)
+        session = fresh(heard, self.limits, self.texts)
         session.from_client(startup(self.parameters))
         session.connected(self.policy)
         statuses = [status(name, value) for name, value in self.reported.items()]

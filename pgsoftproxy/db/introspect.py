@@ -12,44 +12,18 @@ partial, a default and a view's definition as unknown (None and ""), until the n
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 from psycopg import AsyncCursor, IsolationLevel, errors
 
+from pgsoftproxy.db.assemble import LOCKED_OUT, QUERIES, assemble
 from pgsoftproxy.db.connection import Connection, connect
-from pgsoftproxy.db.queries import (
-    COLUMNS,
-    FOREIGN_KEYS,
-    INHERITANCE,
-    LOCKED,
-    MEMBERSHIPS,
-    RELATIONS,
-    ROUTINE_CALLS,
-    ROUTINE_READS,
-    ROUTINES,
-    SEARCH_PATHS,
-    SERVER,
-    SERVER_FILE_PATH,
-    SESSION,
-    UNIQUE_INDEXES,
-    VIEW_CALLS,
-    VIEW_READS,
-)
+from pgsoftproxy.db.queries import LOCKED, MEMBERSHIPS, SEARCH_PATHS, SERVER, SERVER_FILE_PATH, SESSION
 from pgsoftproxy.errors import UpstreamUnavailable
-from pgsoftproxy.model.catalog import (
-    DEFAULT_SEARCH_PATH,
-    Catalog,
-    Column,
-    ForeignKey,
-    KeyAction,
-    Relation,
-    RelationKind,
-    UniqueIndex,
-)
+from pgsoftproxy.model.catalog import DEFAULT_SEARCH_PATH, Catalog
 from pgsoftproxy.model.parsing import parse_search_path
-from pgsoftproxy.model.routines import OPAQUE, Routine
+from pgsoftproxy.model.routines import OPAQUE
 
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.05
@@ -65,8 +39,6 @@ MOVING = (
 """What the server raises where DDL of others gets in the way."""
 SERVER_WIDE = frozenset({"default", "environment variable", "configuration file", "command line"})
 """Sources in pg_settings that hold for every session of the server."""
-
-_VIEWS = frozenset({RelationKind.VIEW.value, RelationKind.MATVIEW.value})
 
 Rows = list[tuple[Any, ...]]
 Listed = list[int] | list[str] | None
@@ -110,141 +82,41 @@ async def _load(connection: Connection, locked: list[int]) -> Catalog:
     server = await _rows(cursor, SERVER)  # before SESSION changes the search_path
     async with connection.transaction():
         await cursor.execute(SESSION)
-        # First what looks past the snapshot, which only this query takes: SET takes none.
-        relation_rows = await _rows(cursor, RELATIONS, locked)
-        index_rows = await _rows(cursor, UNIQUE_INDEXES, locked)
-        columns, numbers = await _columns(cursor, locked)
-        parts = _Parts(
-            columns=columns,
-            numbers=numbers,
-            parents=_grouped(await _rows(cursor, INHERITANCE)),
-            reads=_grouped(await _rows(cursor, VIEW_READS)),
-            calls=_grouped(await _rows(cursor, VIEW_CALLS)),
-        )
-        relations = _relations(relation_rows, _unique_indexes(index_rows, parts), parts)
-        foreign_keys = _foreign_keys(await _rows(cursor, FOREIGN_KEYS), relations, parts)
+        found = {
+            name: await _rows(cursor, query, _parameter(name, query, locked))
+            for name, query in QUERIES.items()
+        }
         paths = await _search_paths(cursor, server[0])
         memberships = await _rows(cursor, MEMBERSHIPS)
-        routines = await _routines(cursor)
     name, version = server[0][:2]
+    # In a thread, for the event loop serves every session of the process meanwhile.
+    parts = await asyncio.to_thread(assemble, found.__getitem__)
     return Catalog(
         database=name,
         server_version=version,
-        relations=relations,
-        foreign_keys=foreign_keys,
+        relations=parts.relations,
+        foreign_keys=parts.foreign_keys,
         search_path=paths.get("", DEFAULT_SEARCH_PATH),
         search_paths={role: path for role, path in paths.items() if role},
         memberships=closure(memberships),
-        routines=routines,
+        routines=parts.routines,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What belongs to relations, by oid; `numbers` names a column by relation and attribute number."""
-
-    columns: Mapping[int, tuple[Column, ...]]
-    numbers: Mapping[tuple[int, int], str]
-    parents: Mapping[int, tuple[int, ...]]
-    reads: Mapping[int, tuple[int, ...]]
-    calls: Mapping[int, tuple[int, ...]]
+def _parameter(name: str, query: str, locked: list[int]) -> Listed:
+    if "%s" not in query:
+        return None
+    return locked if name in LOCKED_OUT else sorted(OPAQUE)
 
 
 async def _rows(cursor: AsyncCursor[Any], query: str, listed: Listed = None) -> Rows:
-    return [row async for rows in _chunks(cursor, query, listed) for row in rows]
-
-
-async def _chunks(cursor: AsyncCursor[Any], query: str, listed: Listed) -> AsyncIterator[Rows]:
     # In chunks, for the event loop serves every session of the process meanwhile.
     await cursor.execute(query.encode(), None if listed is None else (listed,))
+    found: Rows = []
     while rows := await cursor.fetchmany(CHUNK):
-        yield rows
+        found.extend(rows)
         await asyncio.sleep(0)
-
-
-def _grouped(rows: Rows) -> dict[int, tuple[int, ...]]:
-    grouped: dict[int, list[int]] = defaultdict(list)
-    for oid, other in rows:
-        grouped[oid].append(other)
-    return {oid: tuple(others) for oid, others in grouped.items()}
-
-
-async def _columns(
-    cursor: AsyncCursor[Any], locked: list[int]
-) -> tuple[dict[int, tuple[Column, ...]], dict[tuple[int, int], str]]:
-    grouped: dict[int, list[Column]] = defaultdict(list)
-    numbers: dict[tuple[int, int], str] = {}
-    async for rows in _chunks(cursor, COLUMNS, locked):
-        for oid, number, name, type_name, not_null, generated, identity, default in rows:
-            grouped[oid].append(Column(name, type_name, not_null, generated, default, identity))
-            numbers[oid, number] = name
-    return {oid: tuple(columns) for oid, columns in grouped.items()}, numbers
-
-
-def _relations(
-    rows: Rows, indexes: Mapping[int, tuple[UniqueIndex, ...]], parts: _Parts
-) -> dict[int, Relation]:
-    # A view without a definition was dropped since the snapshot.
-    rows = [row for row in rows if row[3] not in _VIEWS or row[5] is not None]
-    known = {row[0] for row in rows}
-    relations: dict[int, Relation] = {}
-    for oid, schema, name, kind, is_partition, definition in rows:
-        relations[oid] = Relation(
-            oid,
-            schema,
-            name,
-            RelationKind(kind),
-            parts.columns.get(oid, ()),
-            indexes.get(oid, ()),
-            tuple(parent for parent in parts.parents.get(oid, ()) if parent in known),
-            is_partition,
-            definition.rstrip().removesuffix(";") if kind in _VIEWS else None,
-            tuple(read for read in parts.reads.get(oid, ()) if read in known),
-            parts.calls.get(oid, ()),
-        )
-    return relations
-
-
-def _unique_indexes(rows: Rows, parts: _Parts) -> dict[int, tuple[UniqueIndex, ...]]:
-    grouped: dict[int, list[UniqueIndex]] = defaultdict(list)
-    for oid, name, numbers, known, predicate, primary, constraint, valid in rows:
-        if known and predicate is None:
-            continue  # dropped, with its table, since the snapshot
-        # Attribute number 0 is an expression.
-        columns = tuple(parts.numbers.get((oid, number)) for number in numbers)
-        grouped[oid].append(UniqueIndex(name, columns, predicate, primary, constraint, valid))
-    return {oid: tuple(indexes) for oid, indexes in grouped.items()}
-
-
-def _foreign_keys(rows: Rows, relations: Mapping[int, Relation], parts: _Parts) -> tuple[ForeignKey, ...]:
-    return tuple(
-        ForeignKey(
-            name,
-            child,
-            parent,
-            tuple(parts.numbers[child, number] for number in numbers),
-            tuple(parts.numbers[parent, number] for number in parent_numbers),
-            KeyAction(on_delete),
-            KeyAction(on_update),
-            deferrable,
-        )
-        for name, child, parent, numbers, parent_numbers, on_delete, on_update, deferrable in rows
-        if child in relations and parent in relations
-    )
-
-
-async def _routines(cursor: AsyncCursor[Any]) -> dict[int, Routine]:
-    rows = await _rows(cursor, ROUTINES, sorted(OPAQUE))
-    reads: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    for oid, schema, name in await _rows(cursor, ROUTINE_READS):
-        reads[oid].append((schema, name))
-    calls = _grouped(await _rows(cursor, ROUTINE_CALLS))
-    return {
-        oid: Routine(
-            oid, schema, name, language, body, tuple(reads.get(oid, ())), calls.get(oid, ()), runs, takes_row
-        )
-        for oid, schema, name, language, body, runs, takes_row in rows
-    }
+    return found
 
 
 async def _search_paths(cursor: AsyncCursor[Any], server: tuple[Any, ...]) -> dict[str, tuple[str, ...]]:

@@ -1,7 +1,8 @@
-"""The catalog queries of `introspect`, for PostgreSQL 13 to 18. Text only.
+"""The queries that a catalog is read by, for PostgreSQL 13 to 18. Text only.
 
-User relations are those outside of information_schema and `pg_*` (catalogs, TOAST, temporary; the prefix is
-reserved).
+Their columns are numbers, texts, truth values and arrays of these, which come out the same from the driver and
+from JSON; each has one parameter at most, `%s`. User relations are those outside of information_schema and `pg_*`
+(catalogs, TOAST, temporary; the prefix is reserved).
 """
 
 _USER_RELATIONS = """
@@ -34,7 +35,7 @@ WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.database 
 """Granted or awaited: an ACCESS SHARE lock queues behind both."""
 
 RELATIONS = f"""
-SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relispartition,
+SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relispartition,
        CASE WHEN c.relkind NOT IN ('v', 'm') THEN NULL
             WHEN EXISTS (
                 SELECT FROM pg_catalog.pg_rewrite AS r
@@ -51,7 +52,7 @@ ORDER BY c.oid
 """A view that was dropped since the snapshot has no privileges (NULL), and pg_get_viewdef would fail on it."""
 
 COLUMNS = f"""
-SELECT c.oid, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
+SELECT c.oid::int8, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
        a.attgenerated <> '', a.attidentity <> '',
        CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
 FROM {_USER_RELATIONS}
@@ -63,7 +64,7 @@ ORDER BY a.attrelid, a.attnum
 """  # noqa: S608 (constants of this file)
 
 UNIQUE_INDEXES = f"""
-SELECT i.indrelid, x.relname, (i.indkey::int2[])[0:i.indnkeyatts - 1]::int[], p.known,
+SELECT i.indrelid::int8, x.relname, (i.indkey::int2[])[0:i.indnkeyatts - 1]::int[], p.known,
        CASE WHEN p.known THEN pg_catalog.pg_get_expr(i.indpred, i.indrelid) END,
        i.indisprimary, con.conname, i.indisvalid
 FROM {_USER_RELATIONS}
@@ -76,7 +77,7 @@ ORDER BY i.indrelid, x.relname
 """  # noqa: S608 (constants of this file)
 
 FOREIGN_KEYS = """
-SELECT k.conname, k.conrelid, k.confrelid, k.conkey::int[], k.confkey::int[],
+SELECT k.conname, k.conrelid::int8, k.confrelid::int8, k.conkey::int[], k.confkey::int[],
        k.confdeltype::text, k.confupdtype::text, k.condeferrable
 FROM pg_catalog.pg_constraint AS k
 WHERE k.contype = 'f' AND k.conparentid = 0
@@ -86,17 +87,17 @@ ORDER BY k.conrelid, k.conname
 """A key on or to a partitioned table has a copy for each partition (conparentid): the original counts."""
 
 INHERITANCE = """
-SELECT h.inhrelid, h.inhparent FROM pg_catalog.pg_inherits AS h ORDER BY h.inhrelid, h.inhseqno
+SELECT h.inhrelid::int8, h.inhparent::int8 FROM pg_catalog.pg_inherits AS h ORDER BY h.inhrelid, h.inhseqno
 """
 
 VIEW_READS = f"""
-SELECT DISTINCT c.oid, d.refobjid
+SELECT DISTINCT c.oid::int8, d.refobjid::int8
 FROM {_USER_RELATIONS}
 JOIN pg_catalog.pg_rewrite AS r ON r.ev_class = c.oid AND r.rulename = '_RETURN'
 JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
     AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> c.oid
 WHERE c.relkind IN ('v', 'm')
-ORDER BY c.oid, d.refobjid
+ORDER BY 1, 2
 """  # noqa: S608 (constants of this file)
 
 _USER_ROUTINES = """
@@ -109,7 +110,7 @@ _USER_ROUTINES = """
 """
 
 ROUTINES = f"""
-SELECT p.oid, n.nspname, p.proname, l.lanname,
+SELECT p.oid::int8, n.nspname, p.proname, l.lanname,
        CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN p.prosrc END,
        CASE WHEN l.lanname = 'sql' AND p.prosrc = '' THEN (
            SELECT f.proname FROM pg_catalog.pg_proc AS f
@@ -125,31 +126,31 @@ ORDER BY p.oid
 ROUTINE_CALLS). What the server cannot drop is not noted there: it is searched for by oid."""
 
 ROUTINE_READS = f"""
-SELECT DISTINCT p.oid, m.nspname, c.relname
+SELECT DISTINCT p.oid::int8, m.nspname, c.relname
 FROM {_USER_ROUTINES}
 JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
     AND d.refclassid = 'pg_catalog.pg_class'::regclass
 JOIN pg_catalog.pg_class AS c ON c.oid = d.refobjid
 JOIN pg_catalog.pg_namespace AS m ON m.oid = c.relnamespace
-ORDER BY p.oid, m.nspname, c.relname
+ORDER BY 1, 2, 3
 """  # noqa: S608 (constants of this file)
 
 ROUTINE_CALLS = f"""
-SELECT DISTINCT p.oid, d.refobjid
+SELECT DISTINCT p.oid::int8, d.refobjid::int8
 FROM {_USER_ROUTINES}
 JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
     AND d.refclassid = 'pg_catalog.pg_proc'::regclass
-ORDER BY p.oid, d.refobjid
+ORDER BY 1, 2
 """  # noqa: S608 (constants of this file)
 
 VIEW_CALLS = f"""
-SELECT DISTINCT c.oid, d.refobjid
+SELECT DISTINCT c.oid::int8, d.refobjid::int8
 FROM {_USER_RELATIONS}
 JOIN pg_catalog.pg_rewrite AS r ON r.ev_class = c.oid AND r.rulename = '_RETURN'
 JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
     AND d.refclassid = 'pg_catalog.pg_proc'::regclass
 WHERE c.relkind IN ('v', 'm')
-ORDER BY c.oid, d.refobjid
+ORDER BY 1, 2
 """  # noqa: S608 (constants of this file)
 
 SEARCH_PATHS = """

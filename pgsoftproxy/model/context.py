@@ -86,7 +86,8 @@ class Values:
 
     `changed` names those that SET gave a value, be it the one they started with: RESET ALL passes over the
     others, even if a SET in the same transaction stands behind a SET LOCAL TO DEFAULT (guc.c: GUC source).
-    `stale`: the open transaction has changed relations, and the catalog is read again only when it has ended.
+    `stale`: relations have changed since the catalog was read. `private` is the version of the policy that was
+    compiled from a catalog read inside the open transaction, 0 if the one of all sessions is in force.
     """
 
     user: str = ""
@@ -95,6 +96,7 @@ class Values:
     delete: DeleteMode = DeleteMode.SOFT
     changed: frozenset[Variable] = frozenset()
     stale: bool = False
+    private: int = 0
 
     @property
     def path_is_certain(self) -> bool:
@@ -180,7 +182,7 @@ class Variables:
             case ResetsAll():
                 return self._reset_all()
             case ChangesCatalog():
-                # Ends with the transaction, as a SET LOCAL does: COMMIT reads the catalog, ROLLBACK undoes it.
+                # Undone by a ROLLBACK, as a SET LOCAL is; a COMMIT leaves it to who reads the catalog then.
                 return replace(self, current=replace(self.current, stale=True)) if effect.shapes else self
             case Prepares() | Deallocates() | Executes():
                 return self
@@ -240,7 +242,11 @@ class Variables:
         return len(self.savepoints)
 
     def _committed(self) -> "Variables":
-        return Variables(self.defaults, self.session, self.session, self.session)
+        session = self.session
+        if self.current.stale or self.current.private:
+            # What was private is true for all now, but the policy of all does not know it yet.
+            session = replace(session, stale=True, private=0)
+        return Variables(self.defaults, session, session, session)
 
     def _rolled_back(self) -> "Variables":
         return Variables(self.defaults, self.start, self.start, self.start)

@@ -144,6 +144,10 @@ class PolicyStore:
         entry.changed = entry.requested
         return await self._answer(entry, entry.requested)
 
+    def compile(self, catalog: Catalog) -> Policy:
+        """Return what the rules make of a catalog that only one session knows; safe to call from any thread."""
+        return self._compile(self._rules, catalog)[0]
+
     def subscribe(self, database: str, subscriber: Subscriber) -> None:
         """Have a session told of each new policy of its database."""
         self._entry(database).subscribers.add(subscriber)

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, assert_never, cast
 
+from pgsoftproxy.db import inside
 from pgsoftproxy.errors import ProxyError, UpstreamLost, UpstreamUnavailable
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.ops.metrics import RefusedBecause
@@ -16,9 +17,10 @@ from pgsoftproxy.proxy.pair import Pair
 from pgsoftproxy.proxy.services import Services
 from pgsoftproxy.proxy.upstream import UpstreamSide
 from pgsoftproxy.session.phase import Need
-from pgsoftproxy.session.session import Session
+from pgsoftproxy.session.session import CatalogTexts, Session
 
 NO_SUCH_DATABASE = "3D000"
+CATALOG_TEXTS = CatalogTexts(inside.SETTINGS, inside.QUERY)
 
 
 class Gate(Protocol):
@@ -42,7 +44,7 @@ class Relay(asyncio.Protocol):
         self._gate = gate
         self._figures = services.reporter.metrics.figures
         self._loop = asyncio.get_running_loop()
-        self.session = Session(services.planner, services.reporter, services.session_limits)
+        self.session = Session(services.planner, services.reporter, services.session_limits, CATALOG_TEXTS)
         self._pair = Pair()
         self._need = Need.NOTHING
         self._stalled = False
@@ -192,6 +194,8 @@ class Relay(asyncio.Protocol):
                 self._begin(self._refresh(), "refresh")
             case Need.PLAN:
                 self._begin(self._plan(), "plan")
+            case Need.COMPILE:
+                self._begin(self._compile(), "compile")
             case Need.CLOSE:
                 self._finish()
             case _:
@@ -234,6 +238,16 @@ class Relay(asyncio.Protocol):
         job = self.session.plan_job()
         await self._loop.run_in_executor(None, job.run)
         self._answer(lambda: self.session.planned(job))
+
+    async def _compile(self) -> None:
+        # In a thread: of a large catalog it would keep every other session waiting.
+        rows, base = self.session.catalog_rows()
+        policy = await self._loop.run_in_executor(None, self._changed, rows, base)
+        self._answer(lambda: self.session.compiled(policy, base))
+
+    def _changed(self, rows: list[bytes], base: Policy) -> Policy | None:
+        catalog = inside.changed(rows, base.catalog)
+        return None if catalog is None else self._services.store.compile(catalog)
 
     async def _cancel(self) -> None:
         self._figures.cancel_requests += 1

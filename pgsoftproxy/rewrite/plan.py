@@ -85,7 +85,8 @@ class StatementPlan:
     `guarded` and `observed` hold labels of tables whose reads or writes were (or would have been) filtered;
     `deletes` that of the table whose rows the statement's own command tag counts as softly deleted.
     `bypass` is the visibility used where it is not live. `names_column`: the text names a deletion column.
-    `warnings`: what passes though the proxy cannot see its work.
+    `warnings`: what passes though the proxy cannot see its work. Not `depends`: whatever relations there are, the
+    plan would be the same.
     """
 
     kind: Kind
@@ -100,6 +101,7 @@ class StatementPlan:
     names_column: bool = False
     warnings: tuple[Warned, ...] = ()
     refusal: Refusal | None = None
+    depends: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,11 @@ class Refused:
 
 
 Plan = Forward | Rewritten | Refused
+
+
+def depends(plan: Plan) -> bool:
+    """Tell whether a plan could be another one if other relations existed."""
+    return any(statement.depends for statement in plan.statements)
 
 
 def original_position(edits: tuple[Edit, ...], position: int) -> int:

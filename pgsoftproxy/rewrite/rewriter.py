@@ -31,7 +31,7 @@ from pgsoftproxy.rewrite.query import Query, rewrite_query
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules.follow_session import executed_name, follow_session
 from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting, show_value
-from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, KEEPING, PASSING, judge_utility
+from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, INDEPENDENT, KEEPING, PASSING, judge_utility
 from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION, read_directives
 from pgsoftproxy.rewrite.rules.refuse_opaque import (
     NOTHING,
@@ -127,8 +127,11 @@ def _rewrite(sql: str, policy: Policy, context: Context) -> Plan:
     plans: list[StatementPlan] = []
     edits = EditList()
     cacheable = True
+    private = context.values.private
     for number, raw in enumerate(statements):
         outcome = _plan_statement(text, raw, policy, context)
+        if context.values.private != private and outcome.plan.depends:
+            outcome = _beyond_private(outcome)
         plans.append(outcome.plan)
         if outcome.plan.refusal is not None:
             if len(statements) == 1:
@@ -146,6 +149,17 @@ def _rewrite(sql: str, policy: Policy, context: Context) -> Plan:
         return _assemble(text, plans, edits, cacheable)
     except StatementRefused as error:
         return _refused(plans[0].kind, error.refusal)
+
+
+def _beyond_private(outcome: _Outcome) -> _Outcome:
+    # The policy at hand knows what the transaction did that this very text has ended or taken back.
+    refusal = Refusal(
+        "0A000",
+        "what relations there are is not known here: this text ends what the open transaction has changed",
+        hint="Send what follows the end of the transaction, or ROLLBACK TO, as a text of its own.",
+    )
+    plan = StatementPlan(outcome.plan.kind, Outcome.REFUSED, refusal=outcome.plan.refusal or refusal)
+    return _Outcome(plan, EditList())
 
 
 def _refused(kind: Kind, refusal: Refusal) -> Refused:
@@ -227,7 +241,7 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
     judged += judge_utility(tag, statement, surroundings)
     if tag in CHANGING:
         effects.append(ChangesCatalog(shapes=tag not in KEEPING))
-    plan = StatementPlan(kind, effects=tuple(effects))
+    plan = StatementPlan(kind, effects=tuple(effects), depends=tag not in INDEPENDENT)
     return _Outcome(_told(plan, judged), EditList())
 
 
@@ -285,10 +299,10 @@ def _plan_show(text: _Text, raw: Node, kind: Kind, context: Context) -> _Outcome
     value = show_value(name, context)
     edits = EditList()
     if value is None:
-        return _Outcome(StatementPlan(kind), edits)
+        return _Outcome(StatementPlan(kind, depends=False), edits)
     # The server knows the variable only once it was set, so the proxy answers with a query of its own.
     first, last = text.span(raw)
     sql = f"SELECT {quote_literal(value)}::pg_catalog.text AS {quote_identifier(name.lower())}"
     edits.replace(text.tokens.starts[first], text.tokens.ends[last], sql)
     retag = Retag("SELECT", "SHOW", drop_count=True)
-    return _Outcome(StatementPlan(kind, Outcome.REWRITTEN, retag=retag), edits)
+    return _Outcome(StatementPlan(kind, Outcome.REWRITTEN, retag=retag, depends=False), edits)

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pgsoftproxy.errors import ClientProtocolError, Refusal
-from pgsoftproxy.rewrite.plan import Kind
+from pgsoftproxy.rewrite.plan import Kind, Plan, depends
 from pgsoftproxy.session import sqlnames
 from pgsoftproxy.session.batches import plan_batch
+from pgsoftproxy.session.inside import InsideReader
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.replies import NOTHING, Owed, Owes, effects_of
 from pgsoftproxy.session.state import State
-from pgsoftproxy.session.statements import NAME_BYTES, Confirmable, Script, Waits
+from pgsoftproxy.session.statements import NAME_BYTES, Confirmable, Prepared, Script, Waits
 from pgsoftproxy.session.texts import (
     FASTPATH,
     REFUSAL_TEXT,
@@ -35,9 +36,10 @@ class ClientSide:
     `run` handles what the scanner has and returns False if it had to hold a message back: it waits for replies.
     """
 
-    def __init__(self, state: State, scanner: Scanner) -> None:
+    def __init__(self, state: State, scanner: Scanner, reader: InsideReader) -> None:
         self._state = state
         self._scanner = scanner
+        self._reader = reader
         self._uses = Uses(state, self._ahead)
         self._held = False
         self._asked = False
@@ -98,7 +100,20 @@ class ClientSide:
                 self._hold()
         elif replies.unsettled or len(replies.queue) >= self._state.limits.pipeline:
             self._hold()
+        elif self._reader.active:
+            self._hold()
+            self._asked = True
         return self._held
+
+    def _reads_catalog(self, plan: Plan) -> bool:
+        """Hold the frame at hand if its plan depends on what the open transaction has changed and nobody has read."""
+        if not self._state.tracker.context.values.stale or not depends(plan) or not self._reader.may_begin():
+            return False
+        if not self._state.replies.queue:
+            self._reader.begin()
+            self._asked = True  # a Sync of its own ends what it has sent
+        self._hold()
+        return True
 
     def _hold(self) -> None:
         self._scanner.hold()
@@ -121,7 +136,9 @@ class ClientSide:
         elif isinstance(text, str):
             self._run_query(malformed(text), None)
         else:
-            self._run_query(plan_text(self._state, text), text)
+            planned = plan_text(self._state, text)
+            if not self._reads_catalog(planned.plan):
+                self._run_query(planned, text)
 
     def _run_query(self, planned: Planned, text: bytes | None) -> None:
         state = self._state
@@ -160,6 +177,8 @@ class ClientSide:
         else:
             name, text, types = parts
             planned = plan_text(state, text)
+            if self._reads_catalog(planned.plan):
+                return
         prepared = prepare(state, planned, (text, types))
         change = state.statements.expect(name[:NAME_BYTES], prepared, state.replies.segment)
         if planned.sent is None:
@@ -297,6 +316,9 @@ class ClientSide:
 
     def _script_to_use(self, name: bytes) -> Script | None:
         """Return the script of a prepared statement, made current if it was not; None if the frame is held."""
+        known = self._state.statements.find(name[:NAME_BYTES], self._state.replies.segment)
+        if isinstance(known, Prepared) and self._reads_catalog(known.plan):
+            return None
         script = self._uses.script(name)
         if isinstance(script, Waits):
             self._hold()

@@ -40,6 +40,7 @@ class Need(Enum):
     CANCEL = "cancel"
     CATALOG = "catalog"
     PLAN = "plan"
+    COMPILE = "compile"
     CLOSE = "close"
 
 

@@ -209,6 +209,7 @@ class ServerSide:
         for change in entry.changes:
             change.confirm()
         replies.end_copy()
+        state.transaction_failed = status == backend.FAILED
         self._end_segment(idle=status == backend.IDLE)
 
     def _end_segment(self, *, idle: bool) -> None:
@@ -220,6 +221,7 @@ class ServerSide:
         if idle:
             # Every portal ends with its transaction.
             state.portals.known.clear()
+            state.readings_failed = 0
             if state.catalog_changed and state.need is Need.NOTHING:
                 state.catalog_changed = False
                 state.need = Need.CATALOG

@@ -8,6 +8,7 @@ from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import PlanJob, Planner
 from pgsoftproxy.session.answers import sqlstate_of
 from pgsoftproxy.session.client import ClientSide
+from pgsoftproxy.session.inside import CatalogTexts, InsideReader
 from pgsoftproxy.session.limits import SessionLimits
 from pgsoftproxy.session.login import Authentication, Packets
 from pgsoftproxy.session.observer import Observer
@@ -17,7 +18,7 @@ from pgsoftproxy.session.state import State
 from pgsoftproxy.wire import backend, frontend
 from pgsoftproxy.wire.framing import Scanner
 
-__all__ = ["Need", "Session", "SessionLimits"]
+__all__ = ["CatalogTexts", "Need", "Session", "SessionLimits"]
 
 
 class Session:
@@ -29,7 +30,13 @@ class Session:
     writes what there is and closes both connections.
     """
 
-    def __init__(self, planner: Planner, observer: Observer, limits: SessionLimits) -> None:
+    def __init__(
+        self,
+        planner: Planner,
+        observer: Observer,
+        limits: SessionLimits,
+        catalog_texts: CatalogTexts | None = None,
+    ) -> None:
         self._state = State(planner, observer, limits)
         self.phase = Phase.STARTUP
         self.ready_once = False
@@ -41,7 +48,8 @@ class Session:
         self._packets = Packets()
         self._from_client = Scanner(frontend.AUTHENTICATION_RULES)
         self._from_upstream = Scanner(backend.AUTHENTICATION_RULES)
-        self._client_side = ClientSide(self._state, self._from_client)
+        self._reader = InsideReader(self._state, self._from_upstream, catalog_texts)
+        self._client_side = ClientSide(self._state, self._from_client, self._reader)
         self._server_side = ServerSide(self._state, self._from_upstream)
         self._authentication: Authentication
         self._doom: ClientProtocolError | None = None
@@ -134,10 +142,18 @@ class Session:
         """Answer Need.CATALOG."""
         self._state.set_policy(policy)
         if self._state.need is Need.CATALOG:
-            self._state.need = Need.NOTHING
-            self._go_on()
-            if self._client_ended:
-                self._end_when_answered()
+            self._state.tracker.catalog_read()
+            self._resume()
+
+    def catalog_rows(self) -> tuple[list[bytes], Policy]:
+        """Return what Need.COMPILE is about: the rows of the catalog query, and the policy that they change."""
+        return self._reader.rows, self._state.shared
+
+    def compiled(self, policy: Policy | None, base: Policy) -> None:
+        """Answer Need.COMPILE: what `base` has become for this session, None if the rows did not tell."""
+        if self._state.need is Need.COMPILE:
+            self._reader.take(policy, base)
+            self._resume()
 
     def plan_job(self) -> PlanJob:
         """Return the job of Need.PLAN, to be run in another thread."""
@@ -155,6 +171,12 @@ class Session:
                 self._go_on()
             if self._client_ended:
                 self._end_when_answered()
+
+    def _resume(self) -> None:
+        self._state.need = Need.NOTHING
+        self._go_on()
+        if self._client_ended:
+            self._end_when_answered()
 
     def policy_changed(self, policy: Policy) -> None:
         """Put a policy in force from the next statement on."""
@@ -263,10 +285,10 @@ class Session:
             kind = scanner.next()
             if not kind:
                 return
-            if self.ready_once:
-                handle(kind)
-            else:
+            if not self.ready_once:
                 self._login_reply(kind)
+            elif not (self._reader.active and self._reader.handle(kind)):
+                handle(kind)
 
     def _login_reply(self, kind: int) -> None:
         scanner, state = self._from_upstream, self._state

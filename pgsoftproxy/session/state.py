@@ -35,15 +35,18 @@ class State:
         "need",
         "observer",
         "planner",
-        "policy",
         "portals",
+        "privates",
+        "readings_failed",
         "replies",
         "scripts",
+        "shared",
         "startup",
         "statements",
         "to_client",
         "to_upstream",
         "tracker",
+        "transaction_failed",
     )
 
     def __init__(self, planner: Planner, observer: Observer, limits: SessionLimits) -> None:
@@ -61,8 +64,11 @@ class State:
         self.codec = "utf-8"
         self.in_transaction = False  # what the last ReadyForQuery said
         self.catalog_changed = False  # confirmed DDL waits for its transaction's end
+        self.transaction_failed = False  # and that
         self.startup: Startup
-        self.policy: Policy
+        self.shared: Policy
+        self.privates: dict[int, Policy] = {}  # by version, of catalogs read inside the open transaction
+        self.readings_failed = 0  # of the open transaction's catalog
         self.tracker: Tracker
 
     def connect(self, startup: Startup, policy: Policy) -> None:
@@ -70,14 +76,31 @@ class State:
         grant = policy.grant(startup.user)
         startup.check(grant)
         self.startup = startup
-        self.policy = policy
+        self.shared = policy
         self.codec = startup.codec
         self.tracker = Tracker(startup.values(policy.catalog.path_of(startup.user)), startup.user, grant)
 
+    @property
+    def policy(self) -> Policy:
+        """Return the policy that the next message is planned by."""
+        private = self.tracker.context.values.private
+        return self.privates[private] if private else self.shared
+
     def set_policy(self, policy: Policy) -> None:
-        """Put a policy in force from the next statement on."""
-        self.policy = policy
+        """Put a policy of all sessions in force from the next statement on."""
+        self.shared = policy
+        if self.privates:
+            # Their rules, or what they have of others' changes, are not true any more.
+            self.tracker.doubt_private()
+            self.privates.clear()
         self.tracker.regrant(policy.grant(self.startup.user))
+
+    def set_private(self, policy: Policy) -> None:
+        """Put a policy of this session alone in force, until the transaction or a ROLLBACK TO ends it."""
+        self.privates[policy.version] = policy
+        self.tracker.catalog_read(policy.version)
+        used = self.tracker.privates()
+        self.privates = {version: kept for version, kept in self.privates.items() if version in used}
 
     def script_of(self, plan: Plan) -> Script:
         """Return the script of a plan; the last plans' are kept, because cached plans come again and again."""

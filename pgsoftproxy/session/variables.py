@@ -108,6 +108,34 @@ class Tracker:
         self.confirmed = Variables.at_start(self.confirmed.current)
         self.settle()
 
+    def catalog_read(self, private: int = 0) -> None:
+        """Note that the catalog was read: for all sessions, or inside the open transaction for this one alone.
+
+        `private` is then the version of the policy that knows it. No effect may be pending.
+        """
+        if private:
+            current = replace(self.confirmed.current, stale=False, private=private)
+            self.confirmed = replace(self.confirmed, current=current)
+            self.settle()
+        else:
+            self.confirmed = _everywhere(self.confirmed, _fresh)
+            self.foreseen = _everywhere(self.foreseen, _fresh)
+            self._refresh()
+
+    def doubt_private(self) -> None:
+        """Note that what was compiled for this session alone does not hold any more."""
+        self.confirmed = _everywhere(self.confirmed, _doubted)
+        self.foreseen = _everywhere(self.foreseen, _doubted)
+        self._refresh()
+
+    def privates(self) -> frozenset[int]:
+        """Return the versions of the private policies that are in force or that a ROLLBACK TO could bring back."""
+        found = set()
+        for variables in (self.confirmed, self.foreseen):
+            found.add(variables.current.private)
+            found.update(point.current.private for point in variables.savepoints)
+        return frozenset(found - {0})
+
     def regrant(self, grant: Grant) -> None:
         """Put a new grant in force; a value that it does not allow any more falls back to the safe one."""
         self._grant = grant
@@ -181,6 +209,14 @@ def _flat(variables: Variables) -> bool:
     return all(point.session == current and point.current == current for point in variables.savepoints)
 
 
+def _fresh(values: Values) -> Values:
+    return replace(values, stale=False, private=0) if values.stale or values.private else values
+
+
+def _doubted(values: Values) -> Values:
+    return replace(values, stale=True, private=0) if values.private else values
+
+
 def _with_path(variables: Variables, wrong: SearchPath, right: SearchPath) -> Variables:
     def change(values: Values) -> Values:
         return replace(values, search_path=right) if values.search_path == wrong else values
@@ -189,16 +225,21 @@ def _with_path(variables: Variables, wrong: SearchPath, right: SearchPath) -> Va
 
 
 def _everywhere(variables: Variables, change: Callable[[Values], Values]) -> Variables:
+    current = change(variables.current)
+
+    def changed(values: Values) -> Values:
+        return current if values is variables.current else change(values)  # what is one value stays one
+
     points = tuple(
-        replace(point, session=change(point.session), current=change(point.current))
+        replace(point, session=changed(point.session), current=changed(point.current))
         for point in variables.savepoints
     )
     return replace(
         variables,
-        defaults=change(variables.defaults),
-        start=change(variables.start),
-        session=change(variables.session),
-        current=change(variables.current),
+        defaults=changed(variables.defaults),
+        start=changed(variables.start),
+        session=changed(variables.session),
+        current=current,
         savepoints=points,
     )
 

@@ -4,6 +4,7 @@ Knows bytes, not phases, nor what a statement means. Source: PostgreSQL document
 "Error and Notice Message Fields".
 """
 
+from dataclasses import replace
 from struct import Struct
 from typing import Final
 
@@ -92,6 +93,12 @@ READY_RULES = Rules.of(
     },
 )
 """Of an authenticated session. No FunctionCallResponse: no FunctionCall is ever passed on."""
+
+READING_RULES = replace(
+    READY_RULES,
+    wanted=tuple(_WHOLE if kind == DATA_ROW else want for kind, want in enumerate(READY_RULES.wanted)),
+)
+"""While the proxy itself has asked for rows."""
 
 Fields = list[tuple[int, bytes]]
 """The fields of an ErrorResponse or NoticeResponse in their order: code, value."""

@@ -5,7 +5,7 @@ what it confirms is applied to `Variables`. After every message both must hold t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
@@ -191,11 +191,19 @@ def test_outside_a_transaction_nothing_is_left_to_undo() -> None:
     assert not variables.explicit
 
 
-@pytest.mark.parametrize("ends", [TransactionVerb.COMMIT, TransactionVerb.ROLLBACK])
-def test_catalog_is_stale_until_the_transaction_that_changed_it_ends(ends: TransactionVerb) -> None:
+def test_catalog_is_stale_until_what_changed_it_is_rolled_back_and_not_only_until_a_commit() -> None:
     inside = Variables.at_start(Values()).after(Transaction(TransactionVerb.BEGIN)).after(ChangesCatalog())
     assert inside.current.stale
-    assert not inside.after(Transaction(ends)).current.stale
+    assert not inside.after(Transaction(TransactionVerb.ROLLBACK)).current.stale
+    assert inside.after(Transaction(TransactionVerb.COMMIT)).current.stale
+
+
+def test_catalog_that_was_private_is_one_that_all_have_to_read_after_a_commit() -> None:
+    inside = Variables.at_start(Values()).after(Transaction(TransactionVerb.BEGIN))
+    inside = replace(inside, current=replace(inside.current, private=7))
+    after = inside.after(Transaction(TransactionVerb.COMMIT)).current
+    assert (after.stale, after.private) == (True, 0)
+    assert inside.after(Transaction(TransactionVerb.ROLLBACK)).current == Values()
 
 
 @pytest.mark.parametrize(

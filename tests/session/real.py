@@ -3,12 +3,15 @@
 `Line` is a connection to the server itself, `Through` one through a session; both answer in parsed messages.
 """
 
+import itertools
 import socket
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Self
 
-from pgsoftproxy.model.policy import Policy
-from pgsoftproxy.session.session import Need, Session
+from pgsoftproxy.db import inside
+from pgsoftproxy.model.catalog import Catalog
+from pgsoftproxy.model.policy import Policy, TableRule, compile_policy
+from pgsoftproxy.session.session import CatalogTexts, Need, Session
 from pgsoftproxy.wire import backend, frontend
 from tests.fix_servers import Database
 from tests.playbook import Heard, fresh
@@ -108,9 +111,13 @@ class Through(Line):
 
     def __init__(self, database: Database, policy: Policy, user: str | None = None) -> None:
         self.heard = Heard()
-        self.session: Session = fresh(self.heard)
+        texts = CatalogTexts(inside.SETTINGS, inside.QUERY)
+        self.session: Session = fresh(self.heard, texts=texts)
         self.policy = policy
         self.refreshed = 0
+        self.read_inside = 0
+        self.versions = itertools.count(1000)
+        self.rules: tuple[TableRule, ...] = (TableRule("app.*"),)
         super().__init__(database, user)
 
     def send(self, data: bytes) -> None:
@@ -134,12 +141,25 @@ class Through(Line):
         self.session.to_client.clear()
         return out
 
+    def refresh(self) -> Policy:
+        """Return the policy that follows once DDL is committed."""
+        return self.policy
+
+    def _compile(self, catalog: Catalog | None) -> Policy | None:
+        if catalog is None:
+            return None
+        return compile_policy(self.rules, self.policy.grants, catalog, next(self.versions))[0]
+
     def _serve(self) -> None:
         if self.session.need is Need.CONNECT:
             self.session.connected(self.policy)
         elif self.session.need is Need.CATALOG:
             self.refreshed += 1
-            self.session.catalog_refreshed(self.policy)
+            self.session.catalog_refreshed(self.refresh())
+        elif self.session.need is Need.COMPILE:
+            self.read_inside += 1
+            rows, base = self.session.catalog_rows()
+            self.session.compiled(self._compile(inside.changed(rows, base.catalog)), base)
         out = b"".join(self.session.to_upstream)
         self.session.to_upstream.clear()
         if out:

@@ -40,6 +40,14 @@ KEEPING = frozenset(
     "AlterTableMoveAllStmt CreatePublicationStmt AlterPublicationStmt AlterObjectDependsStmt".split()
 )
 """What of these changes neither which relation a name means nor which columns a relation has."""
+INDEPENDENT = frozenset(
+    "VariableSetStmt VariableShowStmt DeallocateStmt ClosePortalStmt FetchStmt ListenStmt NotifyStmt UnlistenStmt "
+    "TransactionStmt DiscardStmt ConstraintsSetStmt CommentStmt LockStmt CreateSeqStmt AlterSeqStmt GrantStmt "
+    "GrantRoleStmt AlterOwnerStmt IndexStmt CreateStmt DropStmt RenameStmt AlterTableStmt AlterObjectSchemaStmt "
+    "CompositeTypeStmt CreateEnumStmt AlterEnumStmt CreateExtensionStmt".split()
+)
+"""What passes whatever relations there are, unless it is refused: a table that only the open transaction has made a
+protected one may be changed and dropped by it again."""
 UNCOVERING = {
     "AT_DisableTrig": "DISABLE TRIGGER",
     "AT_DisableTrigAll": "DISABLE TRIGGER",
