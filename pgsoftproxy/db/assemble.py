@@ -90,7 +90,7 @@ def _relations(
     rows = [row for row in rows if row[3] not in _VIEWS or row[5] is not None]
     known = {row[0] for row in rows}
     relations: dict[int, Relation] = {}
-    for oid, schema, name, kind, is_partition, definition in rows:
+    for oid, schema, name, kind, is_partition, definition, ruled in rows:
         relations[oid] = Relation(
             oid,
             schema,
@@ -103,6 +103,7 @@ def _relations(
             definition.rstrip().removesuffix(";") if kind in _VIEWS else None,
             tuple(read for read in parts.reads.get(oid, ()) if read in known),
             parts.calls.get(oid, ()),
+            ruled,
         )
     return relations
 
@@ -142,7 +143,16 @@ def _routines(rows: Callable[[str], Rows]) -> dict[int, Routine]:
     calls = _grouped(rows("routine_calls"))
     return {
         oid: Routine(
-            oid, schema, name, language, body, tuple(reads.get(oid, ())), calls.get(oid, ()), runs, takes_row
+            oid,
+            schema,
+            name,
+            language,
+            body,
+            tuple(reads.get(oid, ())),
+            calls.get(oid, ()),
+            runs,
+            takes_row,
+            definition,
         )
-        for oid, schema, name, language, body, runs, takes_row in rows("routines")
+        for oid, schema, name, language, body, runs, takes_row, definition in rows("routines")
     }

@@ -43,13 +43,16 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relispartition,
                     AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass
                 WHERE r.ev_class = c.oid AND d.refobjid = ANY (k.locked)) THEN ''
             WHEN pg_catalog.has_table_privilege(c.oid, 'SELECT') IS NOT NULL THEN pg_catalog.pg_get_viewdef(c.oid)
-       END
+       END,
+       EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
+           OR EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = c.oid AND t.tgtype & 64 <> 0)
 FROM {_USER_RELATIONS}
 CROSS JOIN (SELECT %s::oid[]) AS k(locked)
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY c.oid
 """  # noqa: S608 (constants of this file)
-"""A view that was dropped since the snapshot has no privileges (NULL), and pg_get_viewdef would fail on it."""
+"""A view that was dropped since the snapshot has no privileges (NULL), and pg_get_viewdef would fail on it. The last
+column: rules, or INSTEAD OF triggers (64), say what is done when it is written to."""
 
 COLUMNS = f"""
 SELECT c.oid::int8, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -118,12 +121,24 @@ SELECT p.oid::int8, n.nspname, p.proname, l.lanname,
                pg_catalog.to_jsonb(p) ->> 'prosqlbody', ':funcid ' || f.oid::text || ' ') > 0
            LIMIT 1) END,
        p.pronargs > 0 AND p.pronargs - p.pronargdefaults <= 1 AND EXISTS (
-           SELECT FROM pg_catalog.pg_type AS t WHERE t.oid = p.proargtypes[0] AND t.typtype IN ('c', 'd', 'p'))
+           SELECT FROM pg_catalog.pg_type AS t WHERE t.oid = p.proargtypes[0] AND t.typtype IN ('c', 'd', 'p')),
+       CASE WHEN l.lanname = 'sql' AND p.prosrc = '' AND p.prokind <> 'a' AND (
+               pg_catalog.current_setting('server_version_num')::int >= 170000
+               OR pg_catalog.strpos(pg_catalog.to_jsonb(p) ->> 'prosqlbody', ':commandType 5 ') = 0)
+           AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_depend AS d
+               JOIN pg_catalog.pg_locks AS k ON k.locktype = 'relation' AND k.relation = d.refobjid
+                   AND k.mode = 'AccessExclusiveLock' AND k.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+               WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
+                   AND d.refclassid = 'pg_catalog.pg_class'::regclass)
+           THEN pg_catalog.pg_get_functiondef(p.oid) END
 FROM {_USER_ROUTINES}
 ORDER BY p.oid
 """  # noqa: S608 (constants of this file)
-"""A body of BEGIN ATOMIC (14) is a tree of nodes, of which only what it depends on is read (ROUTINE_READS,
-ROUTINE_CALLS). What the server cannot drop is not noted there: it is searched for by oid."""
+"""A body of BEGIN ATOMIC (14) is a tree of nodes. What it depends on is read (ROUTINE_READS, ROUTINE_CALLS); what the
+server cannot drop is not noted there, and is searched for by oid. The last column is the definition as the server
+prints it, where that can be had: not while its tables are locked, nor with a MERGE before 17, which some versions
+fail to print."""
 
 ROUTINE_READS = f"""
 SELECT DISTINCT p.oid::int8, m.nspname, c.relname

@@ -79,7 +79,8 @@ class Relation:
     """One relation; `columns` in attribute order without dropped ones, `parents` as oids.
 
     `reads` holds the oids that a view's or matview's definition names; for other kinds it is empty. So for
-    `calls`, the functions that it calls, of the server's own only those that it notes.
+    `calls`, the functions that it calls, of the server's own only those that it notes. `ruled`: rules or INSTEAD OF
+    triggers say what a write does.
     """
 
     oid: int
@@ -93,6 +94,7 @@ class Relation:
     definition: str | None = None
     reads: tuple[int, ...] = ()
     calls: tuple[int, ...] = ()
+    ruled: bool = False
 
     @property
     def label(self) -> str:

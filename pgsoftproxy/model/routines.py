@@ -41,7 +41,7 @@ class Routine:
     `body` is the source in a language of READABLE, None in any other. `reads` (schema and name) and `calls`
     (oids) are what the server itself has noted, for bodies of BEGIN ATOMIC, aggregates and argument defaults;
     `runs_text` is the function of OPAQUE that such a body calls. `takes_row`: one argument, which may be a
-    row, so that `row.name` calls it too.
+    row, so that `row.name` calls it too. `definition`: for a body of BEGIN ATOMIC, its CREATE as the server prints it.
     """
 
     oid: int
@@ -53,6 +53,7 @@ class Routine:
     calls: tuple[int, ...] = ()
     runs_text: str | None = None
     takes_row: bool = False
+    definition: str | None = None
 
     @property
     def label(self) -> str:

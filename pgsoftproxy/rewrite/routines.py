@@ -1,17 +1,19 @@
 """What running a routine or a body would do to protected tables, as far as its words and dependencies tell.
 
-Pure over a policy; what is found out is kept in the policy's memo, so that each routine is read once, when a
+A body that the server has parsed, and whose every reference is proven to be guarded, does nothing to them. Pure over
+a policy; what is found out is kept in the policy's memo, so that each routine is read once, when a
 statement first calls it or another that does. Must not know statements or what is done about a finding.
 """
 
 from collections import deque
 from collections.abc import Iterable
 
-from pgsoftproxy.model.catalog import Relation
+from pgsoftproxy.model.catalog import Relation, RelationKind
 from pgsoftproxy.model.policy import STATISTICS, Policy
 from pgsoftproxy.model.reach import ViewCalls
 from pgsoftproxy.model.routines import COMPILED, OPAQUE, READABLE, Finding, Routine, RoutineClass
 from pgsoftproxy.rewrite.bodies import Body, Word, read_body
+from pgsoftproxy.rewrite.verify import is_guarded, proves
 
 REMOVING = frozenset({"delete", "merge", "truncate"})
 Own = tuple[tuple[Finding, ...], tuple[int, ...]]
@@ -83,8 +85,10 @@ def _judge(routine: Routine, policy: Policy) -> Own:
     calls = list(routine.calls)
     if routine.runs_text is not None:
         found.append(Finding(RoutineClass.OPAQUE, routine.runs_text))
+    proven = _is_proven(routine, policy)
     for schema, name in routine.reads:
-        found.extend(_named(Word(name, schema), RoutineClass.EXISTING, policy))
+        if not proven or _is_unseen(schema, name, policy):
+            found.extend(_named(Word(name, schema), RoutineClass.EXISTING, policy))
     if routine.body is not None:
         words, called = _read(read_body(routine.body, routine.language), RoutineClass.EXISTING, policy)
         found.extend(words)
@@ -92,6 +96,22 @@ def _judge(routine: Routine, policy: Policy) -> Own:
     elif routine.language not in COMPILED:
         found.append(Finding(RoutineClass.OPAQUE, f"language {routine.language}"))
     return tuple(found), tuple(dict.fromkeys(calls))
+
+
+def _is_proven(routine: Routine, policy: Policy) -> bool:
+    if routine.definition is None or not routine.reads:
+        return False
+    for schema, name in routine.reads:  # what it reads first: the proof asks what is known of views
+        relation = policy.catalog.find(schema, name)
+        if relation is not None and relation.kind is RelationKind.VIEW and relation.oid in policy.exposing:
+            is_guarded(relation, policy)
+    return proves(routine.definition, policy)
+
+
+def _is_unseen(schema: str, name: str, policy: Policy) -> bool:
+    """Tell whether a relation leads to protected rows by what a proof of guards does not look at."""
+    relation = policy.catalog.find(schema, name)
+    return relation is None or relation.oid in policy.destroying
 
 
 def _read(body: Body, kind: RoutineClass, policy: Policy) -> Own:

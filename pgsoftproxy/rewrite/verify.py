@@ -62,6 +62,24 @@ def reads_as_it_stands(relation: Relation, surroundings: Surroundings) -> bool:
     return values.visibility == LIVE and not values.stale and is_guarded(relation, policy)
 
 
+def writes_as_it_stands(tag: str, query: Node, relation: Relation, surroundings: Surroundings) -> bool:
+    """Tell whether an INSERT or UPDATE may go through a view: it then reaches live rows of its table only.
+
+    A DELETE would remove them, and an upsert meet deleted ones. Rules and triggers may do anything.
+    """
+    if tag not in {"InsertStmt", "UpdateStmt"} or "onConflictClause" in query or surroundings.values.stale:
+        return False
+    todo, seen = [relation], {relation.oid}
+    while todo:
+        view = todo.pop()
+        if view.ruled or view.kind is not RelationKind.VIEW or not is_guarded(view, surroundings.policy):
+            return False
+        below = {oid for oid in view.reads if oid in surroundings.policy.exposing} - seen
+        seen |= below
+        todo.extend(surroundings.policy.catalog.relations[oid] for oid in below)
+    return True
+
+
 def is_guarded(view: Relation, policy: Policy) -> bool:
     """Tell whether a view's own definition, as the server prints it, keeps deleted rows from whoever reads it."""
     known = policy.memo.guarded
@@ -144,17 +162,14 @@ class _Prover:
         sole = len(sources) == 1
         for place, item in enumerate(sources):
             known = [*conditions, *lateral_conditions(sources[place + 1 :])]
-            if sole and "RangeVar" in item:
-                self._read(item["RangeVar"], ctes, known, sole=True)
-            else:
-                self._source(item, ctes, known)
+            self._source(item, ctes, known, sole=sole)
         if tag in {"UpdateStmt", "DeleteStmt", "MergeStmt"} or "onConflictClause" in query:
             self._target(tag, query, conditions)
         done = {"withClause", "fromClause", "usingClause", "sourceRelation", "lockingClause", "relation"}
         rest = {key: value for key, value in query.items() if key not in done}
         self.todo.append((rest, ctes))
 
-    def _source(self, item: Node, ctes: frozenset[str], conditions: list[Node]) -> None:
+    def _source(self, item: Node, ctes: frozenset[str], conditions: list[Node], *, sole: bool) -> None:
         todo = [(item, conditions)]
         while todo:
             source, known = todo.pop()
@@ -164,8 +179,9 @@ class _Prover:
                 self.todo.append((rest, ctes))
                 tag, fields = tagged(fields["relation"])
             if tag == "RangeVar":
-                self._read(fields, ctes, known)
+                self._read(fields, ctes, known, sole=sole)
             elif tag == "JoinExpr":
+                sole = False
                 guards = conjuncts(fields.get("quals")) if is_guard_join(fields) else []
                 todo.append((fields["larg"], guards))
                 todo.append((fields["rarg"], []))
@@ -195,7 +211,7 @@ class _Prover:
         protection = self.surroundings.protection(relation)
         return protection if protection is not None and protection.mode is Mode.ENFORCE else None
 
-    def _read(self, node: Node, ctes: frozenset[str], conditions: list[Node], *, sole: bool = False) -> None:
+    def _read(self, node: Node, ctes: frozenset[str], conditions: list[Node], *, sole: bool) -> None:
         protection = self._protection(node, ctes)
         if protection is None:
             return
@@ -224,6 +240,10 @@ class _Prover:
             raise _unproven(f'it copies "{relation.label}" out as a whole')
 
     def _target(self, tag: str, query: Node, conditions: list[Node]) -> None:
+        relation = None if self.printed else self.surroundings.relation(query["relation"])
+        exposes = relation is not None and relation.oid in self.surroundings.policy.exposing
+        if exposes and relation and writes_as_it_stands(tag, query, relation, self.surroundings):
+            return
         protection = self._protection(query["relation"], NO_NAMES)
         if protection is None:
             return

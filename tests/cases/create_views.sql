@@ -260,3 +260,67 @@ CREATE VIEW other.made AS SELECT * FROM pg_stats
 -- case: create a view inside a schema that is created
 -- expect: refused 0A000
 CREATE SCHEMA fresh CREATE VIEW v AS SELECT * FROM app.users
+
+-- case: a committed view is updated and inserted into
+-- transaction: none
+-- protocol: simple
+CREATE VIEW other.made AS SELECT id, name, email, city FROM app.users
+-- next
+CREATE VIEW other.more AS SELECT id, name, email FROM other.made WHERE city <> 'Paris'
+-- next
+BEGIN
+-- next
+UPDATE other.made SET name = 'x' WHERE id IN (1, 4, 10) RETURNING *
+-- next
+UPDATE other.more m SET name = u.name FROM app.users u WHERE u.id = m.id + 1 RETURNING m.id, m.name
+-- next
+INSERT INTO other.made (id, name, email, city) VALUES (90, 'new', 'new@example.com', 'Rome') RETURNING *
+-- next
+INSERT INTO other.more (id, name, email) SELECT id + 200, name, email || 'x' FROM app.users
+-- next
+ROLLBACK
+-- next
+DROP VIEW other.more, other.made
+
+-- case: a committed view is not deleted from
+-- expect: refused 0A000
+-- transaction: none
+-- protocol: simple
+DROP VIEW IF EXISTS other.not_deleted_from
+-- next
+CREATE VIEW other.not_deleted_from AS SELECT * FROM app.relics
+-- next
+DELETE FROM other.not_deleted_from WHERE id = 1
+
+-- case: a committed view is not upserted into
+-- expect: refused 0A000
+-- transaction: none
+-- protocol: simple
+DROP VIEW IF EXISTS other.not_upserted
+-- next
+CREATE VIEW other.not_upserted AS SELECT id, handle FROM app.accounts
+-- next
+INSERT INTO other.not_upserted VALUES (3, 'x') ON CONFLICT (id) DO UPDATE SET handle = 'y'
+
+-- case: a committed view is not merged into
+-- expect: refused 0A000
+-- transaction: none
+-- protocol: simple
+-- min-version: 17
+DROP VIEW IF EXISTS other.not_merged
+-- next
+CREATE VIEW other.not_merged AS SELECT id, handle FROM app.accounts
+-- next
+MERGE INTO other.not_merged a USING app.logs l ON a.id = l.id WHEN MATCHED THEN DELETE
+
+-- case: a committed view with a rule is not written to
+-- expect: refused 0A000
+-- transaction: none
+-- protocol: simple
+DROP VIEW IF EXISTS other.ruled
+-- next
+CREATE VIEW other.ruled AS SELECT id, handle FROM app.accounts
+-- next
+CREATE RULE r AS ON UPDATE TO other.ruled DO INSTEAD SELECT 1
+-- next
+UPDATE other.ruled SET handle = 'x'

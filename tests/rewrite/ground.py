@@ -46,6 +46,7 @@ CREATE SCHEMA other;
 CREATE TABLE other.users (id int, name text);
 INSERT INTO other.users VALUES (1, 'another');
 CREATE VIEW app.names AS SELECT id, name FROM app.users;
+CREATE VIEW app.kept AS SELECT id, name, boss FROM app.users WHERE deleted_at IS NULL;
 """
 PROTECTED = {"users": "deleted_at IS NULL", "vips": "deleted_at IS NULL", "orders": "deleted_at IS NULL"}
 PROTECTED["flags"] = "NOT gone"
@@ -59,12 +60,16 @@ CONTEXT = Context(Variables.at_start(Values("app", SearchPath(("app",)))))
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One text of the corpus. `fails`: the SQLSTATE that is right where the twin has none to give."""
+    """One text of the corpus. `fails`: the SQLSTATE that is right where the twin has none to give.
+
+    `after`: what is sent directly once the text has run, whose rows are the answer then.
+    """
 
     sql: str
     since: int = 0
     fails: str | None = None
     before: str = ""
+    after: str = ""
 
 
 CORPUS = [
@@ -103,6 +108,31 @@ CORPUS = [
     ),
     Statement("SELECT * FROM names"),
     Statement("SELECT l.id, n.name FROM logs l LEFT JOIN names n ON n.id = l.user_id"),
+    Statement("SELECT * FROM kept"),
+    Statement("SELECT k.name, o.note FROM kept k FULL JOIN orders o ON o.user_id = k.id"),
+    Statement("UPDATE kept SET name = 'new' WHERE boss = 1 RETURNING id, name"),
+    Statement("INSERT INTO kept SELECT id + 40, name FROM users"),
+    Statement("CREATE VIEW made AS SELECT id, name FROM users WHERE id > 1 OR boss = 1", after="TABLE made"),
+    Statement(
+        "CREATE VIEW made AS SELECT l.id, n.name FROM logs l LEFT JOIN names n ON n.id = l.user_id "
+        "LEFT JOIN orders o ON o.user_id = n.id",
+        after="SELECT * FROM made",
+    ),
+    Statement("CREATE MATERIALIZED VIEW made AS TABLE flags", after="SELECT id FROM made"),
+    Statement("CREATE VIEW made AS SELECT k.name FROM kept k", after="SELECT name FROM made"),
+    Statement(
+        "CREATE FUNCTION made() RETURNS SETOF text LANGUAGE sql BEGIN ATOMIC "
+        "UPDATE orders SET note = 'x' WHERE id = 10 OR user_id = 1; SELECT note FROM orders; END",
+        after="SELECT made()",
+    ),
+    Statement(
+        "CREATE FUNCTION made() RETURNS SETOF int LANGUAGE sql BEGIN ATOMIC DELETE FROM orders RETURNING id; END",
+        after="SELECT made()",
+    ),
+    Statement(
+        "CREATE FUNCTION made() RETURNS text LANGUAGE sql RETURN (SELECT max(name) FROM users)",
+        after="SELECT made()",
+    ),
     Statement("SELECT label FROM flags WHERE id > 0 FOR UPDATE"),
     Statement("COPY users TO STDOUT"),
     Statement("COPY orders (note) TO STDOUT"),
@@ -221,10 +251,12 @@ def run(connection: "psycopg.Connection[Any]", statement: Statement, sql: str) -
         if statement.before:
             cursor.execute(statement.before.encode())
         try:
-            rows = answer(cursor, sql)
+            rows, tag = answer(cursor, sql), cursor.statusmessage or ""
+            if statement.after:
+                rows = answer(cursor, statement.after)
         except psycopg.Error as error:
             return Effect(f"{error.sqlstate} {error.diag.message_primary}")
-        return Effect(None, cursor.statusmessage or "", Counter(rows), state(connection))
+        return Effect(None, tag, Counter(rows), state(connection))
     finally:
         connection.rollback()
 

@@ -9,6 +9,7 @@ import pytest
 from pgsoftproxy.model.catalog import Relation
 from pgsoftproxy.rewrite import predicates, query, rewriter, scope
 from pgsoftproxy.rewrite.edits import EditList
+from pgsoftproxy.rewrite.plan import Kind, StatementPlan
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules import (
     answer_as_it_was,
@@ -17,9 +18,11 @@ from pgsoftproxy.rewrite.rules import (
     guard_update,
     guard_upsert,
     hide_deleted_rows,
+    judge_unprotected,
     soften_delete,
     soften_merge,
 )
+from pgsoftproxy.rewrite.rules.expand_view import ViewJudgement
 from pgsoftproxy.rewrite.scope import Findings, Reference
 from pgsoftproxy.rewrite.tree import Node
 from pgsoftproxy.rewrite.work import Work
@@ -191,6 +194,18 @@ def expands_without_guard(patch: Patch) -> None:
     patch.setattr(query, "expand_view", careless)
 
 
+def judges_views(judgement: ViewJudgement) -> Callable[[Patch], None]:
+    """Return how to judge every view alike."""
+    return lambda patch: patch.setattr(query, "judge_view", lambda *_: judgement)
+
+
+def leaves_what_is_stored(asked: query.Query, tokens: Any) -> query.Result:
+    """Rewrite nothing in a CREATE."""
+    if any(tag in asked.statement for tag in rewriter.MAKING):
+        return query.Result(StatementPlan(Kind.DDL))
+    return query.rewrite_query(asked, tokens)
+
+
 def resolves_nothing(patch: Patch) -> None:
     """Know no relation of the policy; the checker asks the same function."""
     patch.setattr(Surroundings, "named", lambda self, name, schema: None)
@@ -219,6 +234,11 @@ MUTANTS = [
     Mutant("answer_as_it_was gives the stamped row", answers_old_as_new),
     Mutant("expand_view does nothing", lambda patch: patch.setattr(query, "expand_view", nothing)),
     Mutant("expand_view leaves the definition unguarded", expands_without_guard),
+    Mutant("judge_view takes every view for one that guards itself", judges_views(ViewJudgement())),
+    Mutant(
+        "no view may be written to", replaced([judge_unprotected], "writes_as_it_stands", lambda *_: False)
+    ),
+    Mutant("what is stored is not rewritten", replaced([rewriter], "rewrite_query", leaves_what_is_stored)),
     Mutant("is_live is always true", replaced(LIVE_USERS, "is_live", constant("true"))),
     Mutant("is_live is its opposite", replaced(LIVE_USERS, "is_live", inverse)),
     Mutant("is_live names the column without its table", replaced(LIVE_USERS, "is_live", unqualified)),

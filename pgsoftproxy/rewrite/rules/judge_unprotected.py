@@ -9,6 +9,7 @@ from pgsoftproxy.rewrite.plan import Warned
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules.apply_choice import apply_choice
 from pgsoftproxy.rewrite.scope import Reference, Use
+from pgsoftproxy.rewrite.verify import writes_as_it_stands
 
 
 def judge_unprotected(tag: str, reference: Reference, relation: Relation, surroundings: Surroundings) -> None:
@@ -20,6 +21,10 @@ def judge_unprotected(tag: str, reference: Reference, relation: Relation, surrou
     label = policy.exposing.get(relation.oid)
     if label is not None and not _is_harmless(tag, reference, relation):
         kind = "view" if relation.definition is not None else "table"
+        if kind == "view" and writes_as_it_stands(
+            reference.owner_tag, reference.owner, relation, surroundings
+        ):
+            return
         raise StatementRefused(
             f'{kind} "{relation.label}" shows rows of protected table "{label}"',
             hint=f'Query "{label}" itself, or protect "{relation.label}" too.'
