@@ -73,7 +73,7 @@ class Line:
         """Send, then return all messages until the server closes."""
         self.send(data)
         messages: list[Message] = []
-        while (message := self._next()) is not None:
+        while (message := self.next()) is not None:
             messages.append(message)
         return messages
 
@@ -87,11 +87,12 @@ class Line:
 
     def message(self) -> Message:
         """Return the next message."""
-        message = self._next()
+        message = self.next()
         assert message is not None, "the connection was closed"
         return message
 
-    def _next(self) -> Message | None:
+    def next(self) -> Message | None:
+        """Return the next message, None if the connection was closed."""
         while len(self._inbox) < 5 or len(self._inbox) < 1 + int.from_bytes(self._inbox[1:5], "big"):
             data = self.receive()
             if not data:
