@@ -130,8 +130,12 @@ def _foreign_keys(rows: Rows, relations: Mapping[int, Relation], parts: _Parts) 
             KeyAction(on_delete),
             KeyAction(on_update),
             deferrable,
+            deferred,
+            tuple(zip(schemas, operators, strict=True)),
+            tuple(parts.numbers[child, number] for number in emptied or numbers),
         )
-        for name, child, parent, numbers, parent_numbers, on_delete, on_update, deferrable in rows
+        for (name, child, parent, numbers, parent_numbers), rest in ((row[:5], row[5:]) for row in rows)
+        for on_delete, on_update, deferrable, deferred, schemas, operators, emptied in (rest,)
         if child in relations and parent in relations
     )
 

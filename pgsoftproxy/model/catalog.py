@@ -62,7 +62,11 @@ class UniqueIndex:
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """One foreign key; `relation` (the child) and `references` (the parent) are oids."""
+    """One foreign key; `relation` (the child) and `references` (the parent) are oids.
+
+    `operators` compare a referenced column (left) with a referencing one, pair by pair, as (schema, operator);
+    `emptied` are the columns that SET NULL and SET DEFAULT change: all of `columns` unless the key lists them (15).
+    """
 
     name: str
     relation: int
@@ -72,6 +76,9 @@ class ForeignKey:
     on_delete: KeyAction = KeyAction.NO_ACTION
     on_update: KeyAction = KeyAction.NO_ACTION
     deferrable: bool = False
+    deferred: bool = False
+    operators: tuple[tuple[str, str], ...] = ()
+    emptied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

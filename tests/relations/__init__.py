@@ -1,0 +1,1 @@
+"""Foreign keys on soft deletion, beside a twin where DELETE removes."""

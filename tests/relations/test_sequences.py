@@ -1,0 +1,33 @@
+"""Random schemas and sequences: through the proxy and the triggers all is as on the twin where DELETE removes."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fix_proxy import RunningProxy, config_text
+from tests.relations.twins import CONFIG, run_schema
+from tests.servers import Server
+
+SECONDS = 10.0
+FEWEST = 2
+
+
+@pytest.fixture(scope="module")
+def proxy(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProxy]:
+    config = tmp_path_factory.mktemp("relations") / "proxy.toml"
+    config.write_text(config_text(server, "postgres", CONFIG))
+    running = RunningProxy(config, server, "postgres")
+    yield running
+    assert running.stop() == 0
+
+
+def test_deletions_do_to_related_rows_what_the_server_would_have_done(
+    server: Server, proxy: RunningProxy
+) -> None:
+    ends = time.monotonic() + SECONDS
+    seed, statements = 0, 0
+    while seed < FEWEST or time.monotonic() < ends:
+        statements += run_schema(server, proxy, seed)
+        seed += 1
+    assert statements > 400

@@ -1,0 +1,160 @@
+"""Two databases of one schema: one deletes softly, behind a proxy, with the triggers; the other removes."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from uuid import uuid4
+
+import psycopg
+
+from pgsoftproxy.db.introspect import load_catalog
+from pgsoftproxy.db.trigger_texts import TABLES
+from pgsoftproxy.db.triggers import definitions, key_index
+from pgsoftproxy.model.links import KeyRule, find_links
+from pgsoftproxy.model.policy import TableRule, compile_policy
+from tests.fix_proxy import RunningProxy
+from tests.relations.schemas import Schema, Statements, random_schema
+from tests.servers import Server, execute
+
+RULE = TableRule("public.*", deleted_by="deleted_by", deletion_id="deletion_id")
+CONFIG = """
+[tables."public.*"]
+deleted_by = "deleted_by"
+deletion_id = "deletion_id"
+"""
+SEQUENCES = 10
+"""Sequences on one schema: making it takes longer than they do."""
+
+Connection = psycopg.Connection[tuple[object, ...]]
+Answer = tuple[str, str]
+"""`ok` and the command tag, or the SQLSTATE and the message."""
+
+
+@dataclass(slots=True)
+class Disagreement(Exception):
+    """What the two answered differently, with all that led there."""
+
+    seed: int
+    schema: Schema
+    log: list[str]
+    answers: tuple[object, object]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                f"seed {self.seed}",
+                *self.schema.ddl(soft=False),
+                *self.log,
+                *(repr(answer) for answer in self.answers),
+            ]
+        )
+
+
+@dataclass(slots=True)
+class Twins:
+    """A connection through the proxy to the soft database, one to the twin, and what was sent so far."""
+
+    schema: Schema
+    seed: int
+    soft: Connection
+    twin: Connection
+    log: list[str] = field(default_factory=list)
+    statements: int = 0
+
+    def send(self, statement: str) -> Answer:
+        """Send a statement to both; raise Disagreement unless the answers agree."""
+        self.log.append(f"{statement};")
+        self.statements += 1
+        answers = _answer(self.soft, statement), _answer(self.twin, statement)
+        if answers[0][0] != answers[1][0] or (answers[0][0] == "ok" and answers[0] != answers[1]):
+            raise Disagreement(self.seed, self.schema, self.log, answers)
+        return answers[1]
+
+    def compare(self) -> None:
+        """Raise Disagreement unless both show the same rows."""
+        for query in self.schema.reads():
+            rows = [connection.execute(query.encode()).fetchall() for connection in (self.soft, self.twin)]
+            if rows[0] != rows[1]:
+                raise Disagreement(self.seed, self.schema, [*self.log, query], (rows[0], rows[1]))
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether the open transaction has failed."""
+        return self.twin.info.transaction_status is psycopg.pq.TransactionStatus.INERROR
+
+    @property
+    def open(self) -> bool:
+        """Tell whether a transaction is open."""
+        return self.twin.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE
+
+
+def _answer(connection: Connection, statement: str) -> Answer:
+    try:
+        cursor = connection.execute(statement.encode())
+    except psycopg.Error as error:
+        return error.sqlstate or "", error.diag.message_primary or ""
+    return "ok", cursor.statusmessage or ""
+
+
+def run_sequence(twins: Twins, random: Random) -> None:
+    """Run one random sequence, in transactions and outside, and compare as it goes; both end empty."""
+    twins.log.clear()
+    for statement in Statements(twins.schema, random).take(random.randint(25, 70)):
+        if not twins.open and random.random() < 0.15:
+            twins.send("BEGIN")
+        twins.send(statement)
+        if twins.open and (twins.failed or random.random() < 0.3):
+            twins.send(random.choice(("COMMIT", "COMMIT", "ROLLBACK")))
+        if not twins.open and random.random() < 0.3:
+            twins.compare()
+    if twins.open:
+        twins.send("COMMIT")
+    twins.compare()
+
+
+def equip(dsn: str, rules: Sequence[KeyRule] = ()) -> None:
+    """Create what the links of a database need: functions, triggers, the indexes of parents."""
+    catalog = asyncio.run(load_catalog(dsn))
+    policy, _ = compile_policy([RULE], {}, catalog)
+    links, problems = find_links(policy, rules)
+    assert not problems
+    with psycopg.connect(dsn) as connection:
+        connection.execute(TABLES.encode())
+        for definition in definitions(policy, links):
+            connection.execute(definition.create.encode())
+        for index in {index for link in links if (index := key_index(link)) is not None}:
+            connection.execute(index.replace(" CONCURRENTLY", "").encode())
+
+
+@contextmanager
+def twins_of(server: Server, proxy: RunningProxy, seed: int) -> Iterator[Twins]:
+    """Make both databases with the schema of a seed, and drop them."""
+    schema = random_schema(Random(seed))  # noqa: S311 (a test that can be run again)
+    names = [f"relations_{side}_{uuid4().hex[:12]}" for side in ("soft", "twin")]
+    for name, deletes_softly in zip(names, (True, False), strict=True):
+        execute(server.dsn(), f"CREATE DATABASE {name}")
+        execute(server.dsn(name), ";\n".join(schema.ddl(soft=deletes_softly)))
+    equip(server.dsn(names[0]))
+    try:
+        with (
+            psycopg.connect(proxy.dsn(names[0]), autocommit=True) as soft,
+            psycopg.connect(server.dsn(names[1]), autocommit=True) as twin,
+        ):
+            yield Twins(schema, seed, soft, twin)
+    finally:
+        for name in names:
+            execute(server.dsn(), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def run_schema(server: Server, proxy: RunningProxy, seed: int, sequences: int = SEQUENCES) -> int:
+    """Run the sequences of one seed; return how many statements both answered alike."""
+    with twins_of(server, proxy, seed) as twins:
+        tables = ", ".join(f"t{number}" for number in range(len(twins.schema.tables)))
+        random = Random(f"{seed} sequences")  # noqa: S311 (likewise)
+        for _ in range(sequences):
+            run_sequence(twins, random)
+            for name in (twins.soft.info.dbname, twins.twin.info.dbname):
+                execute(server.dsn(name), f"SET pgsoftproxy.delete = 'hard'; TRUNCATE {tables}")
+        return twins.statements
