@@ -124,3 +124,12 @@ SELECT * FROM event_kinds
 -- case: a view over a table that the role may read
 -- role: oracle_clerk
 SELECT * FROM user_names ORDER BY id
+
+-- case: the whole row of a view on the side of an outer join that has none
+SELECT o.id, n::text, n IS NULL AS none, n IS DISTINCT FROM NULL AS some FROM orders o LEFT JOIN user_names n ON n.id = o.user_id
+
+-- case: the whole row of a view whose columns are all NULL
+SELECT v::text, v IS DISTINCT FROM NULL AS some FROM orders o LEFT JOIN city_sizes v ON v.city IS NULL AND o.id = 100
+
+-- case: grouped by the whole row of a view in an outer join
+SELECT n, count(*) FROM orders o LEFT JOIN user_names n ON n.id = o.user_id GROUP BY n

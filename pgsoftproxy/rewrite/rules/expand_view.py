@@ -98,9 +98,11 @@ def _rename_columns(work: Work, reference: Reference, relation: Relation) -> Non
         first = tokens.at(int(column.get("location", 0)))
         last = tokens.qualified_end(first)
         if whole:
-            work.edits.replace(
-                tokens.starts[first], tokens.ends[last], f"({quote_identifier(name)}::{row_type})"
-            )
+            # The cast alone would make a row of NULLs of the NULL that an outer join gives for no row. It stands
+            # in ELSE because a CASE without a name of its own is called after that.
+            row = quote_identifier(name)
+            text = f"(CASE WHEN {row} IS NOT DISTINCT FROM NULL THEN NULL ELSE {row}::{row_type} END)"
+            work.edits.replace(tokens.starts[first], tokens.ends[last], text)
         else:
             work.edits.replace(
                 tokens.starts[first], tokens.starts[last], f"{quote_identifier(relation.name)}."
