@@ -83,6 +83,7 @@ class Databases:
         for name, template in zip(names, (FULL, TWIN), strict=True):
             self._run("postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             self._run("postgres", f"CREATE DATABASE {name} TEMPLATE {template}_template")
+            self._run(name, "ANALYZE")
         return names
 
     def vacuum(self, names: Sequence[str] = (FULL, TWIN, MIRROR)) -> None:

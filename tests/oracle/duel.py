@@ -122,8 +122,7 @@ def judge(unit: Unit, proxied: bytes, direct: bytes) -> Verdict:
 
 def _opened(side: Side) -> Client:
     client = side.connect()
-    # Alone in its database, so only its own mistakes can make it wait.
-    for text in (f"SET search_path = {PATH}", f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"):
+    for text in (f"SET search_path = {PATH}", f"SET statement_timeout = '{STATEMENT_TIMEOUT}'", "SET jit = off"):
         answer = client.query(text)
         assert answer.error is None, answer.error
     return client
