@@ -214,3 +214,21 @@ DELETE FROM articles AS r WHERE id = 1 RETURNING r.id, (SELECT max(s.x) FROM (SE
 
 -- case: delete returning a count over a star, beside another source
 DELETE FROM orders o USING users u WHERE u.id = o.user_id RETURNING o.id, (SELECT count(*) FROM (SELECT * FROM items) AS i)
+
+-- case: delete returning a sub-select that takes the table's own name for another
+DELETE FROM tasks AS r WHERE id = 1 RETURNING r.id, (SELECT max(r.id) FROM orders AS r), (SELECT max(r.note) FROM orders AS r)
+
+-- case: delete returning a sub-select from the table itself
+DELETE FROM tasks WHERE id = 1 RETURNING (SELECT max(tasks.id) FROM tasks), (SELECT count(tasks) FROM tasks)
+
+-- case: delete returning a sub-select in which a neighbour takes the name too late
+DELETE FROM tasks AS r WHERE id = 1 RETURNING (SELECT max(s.x + r.id) FROM (SELECT r.id AS x) AS s, orders AS r)
+
+-- case: delete returning a lateral sub-select beside a source of the same name
+DELETE FROM tasks AS r WHERE id = 1 RETURNING (SELECT max(s.x) FROM orders AS r, LATERAL (SELECT r.id AS x) AS s)
+
+-- case: delete returning a sub-select whose arms differ in what they call the name
+DELETE FROM tasks AS r WHERE id = 1 RETURNING ARRAY(SELECT r.id FROM orders AS r UNION ALL SELECT r.id FROM memos m ORDER BY 1)
+
+-- case: delete returning the deletion column of a sub-select's source of the same name
+DELETE FROM orders AS r WHERE id = 100 RETURNING r.deleted_at, (SELECT max(r.deleted_at) FROM public.users AS r)

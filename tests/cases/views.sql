@@ -133,3 +133,15 @@ SELECT v::text, v IS DISTINCT FROM NULL AS some FROM orders o LEFT JOIN city_siz
 
 -- case: grouped by the whole row of a view in an outer join
 SELECT n, count(*) FROM orders o LEFT JOIN user_names n ON n.id = o.user_id GROUP BY n
+
+-- case: the alias of a view means a table in a sub-select
+SELECT (SELECT max(v::text) FROM logs AS v), v FROM user_names AS v
+
+-- case: the alias of a table means a view in a sub-select
+SELECT (SELECT max(v::text) FROM user_names AS v), v FROM logs AS v
+
+-- case: the name of a view with its schema, in a sub-select that takes the name
+SELECT app.user_names.id, (SELECT max(user_names.id) FROM items AS user_names) FROM app.user_names
+
+-- case: a view under its own name beside a lateral and a plain sub-select
+SELECT s, t FROM user_names, LATERAL (SELECT user_names AS n) AS s, (SELECT max(user_names::text) FROM user_names) AS t

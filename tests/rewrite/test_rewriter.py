@@ -213,7 +213,7 @@ PAIRS = {
     ),
     "a view's name and row keep their meaning": (
         "SELECT app.active.num, active FROM app.active; TABLE active",
-        "SELECT active.num, (active::app.active) FROM "
+        "SELECT active.num, (CASE WHEN active IS NOT DISTINCT FROM NULL THEN NULL ELSE active::app.active END) FROM "
         "( SELECT users.id AS num FROM app.users WHERE app.users.deleted_at IS NULL) AS active; SELECT * FROM "
         "( SELECT users.id AS num FROM app.users WHERE app.users.deleted_at IS NULL) AS active",
     ),

@@ -5,12 +5,13 @@ to name the old row in an UPDATE; but it was live, so its deletion column was NU
 rule that bookkeeping belongs to the proxy, so were `deleted_by` and `deletion_id`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import Column
 from pgsoftproxy.model.policy import ColumnKind, Protection
 from pgsoftproxy.rewrite.edits import CLAUSE
+from pgsoftproxy.rewrite.hiding import NOTHING, columns_below
 from pgsoftproxy.rewrite.predicates import is_live, quote_identifier
 from pgsoftproxy.rewrite.returning import aliases, figure_name, lacks, other_sources, source_names
 from pgsoftproxy.rewrite.scope import SYSTEM_COLUMNS, Reference
@@ -50,9 +51,12 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Visit:
+    """One node; `hidden` are names that a FROM list between the node and the RETURNING list has taken."""
+
     node: object
     parent: str
     in_query: bool
+    hidden: frozenset[str] = NOTHING
 
 
 def answer_as_it_was(work: Work, reference: Reference, protection: Protection) -> None:
@@ -103,6 +107,7 @@ def _server_knows_old(work: Work) -> bool:
 def _answer_item(answer: _Answer, item: Node) -> None:
     value = item["val"]
     changed = False
+    hidden = {id(column): names for column, names in columns_below(value)}
     stack = [_Visit(value, "ResTarget", in_query=False)]
     while stack:
         visit = stack.pop()
@@ -111,7 +116,8 @@ def _answer_item(answer: _Answer, item: Node) -> None:
         elif isinstance(visit.node, dict):
             for key, child in visit.node.items():
                 if key == "ColumnRef":
-                    text = _replacement(answer, strings(child["fields"]), visit)
+                    there = replace(visit, hidden=hidden[id(child)])
+                    text = _replacement(answer, strings(child["fields"]), there)
                     if text is not None:
                         _replace(answer.work, child, text)
                         changed = True
@@ -160,7 +166,11 @@ def _replacement(answer: _Answer, fields: list[str], visit: _Visit) -> str | Non
                 _refuse_if_stamped(answer, last)
                 return None
             return _column(answer, last) if _is_targets_own(answer, last) else None
+        if last in visit.hidden:
+            return None
         return _row(answer, visit) if last == answer.name else _new_row(answer, last)
+    if qualifier[-1] in visit.hidden:
+        return None
     if answer.new is not None and qualifier == [answer.new]:
         return _of_new(answer, last, visit)
     if answer.old is not None and qualifier == [answer.old]:

@@ -7,6 +7,7 @@ from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import Relation, RelationKind
 from pgsoftproxy.model.context import EVERYTHING, VisibilityMode
 from pgsoftproxy.model.statements import StatementClass, Views
+from pgsoftproxy.rewrite.hiding import columns_below
 from pgsoftproxy.rewrite.plan import Warned
 from pgsoftproxy.rewrite.predicates import quote_identifier
 from pgsoftproxy.rewrite.resolve import Surroundings
@@ -89,7 +90,9 @@ def _rename_columns(work: Work, reference: Reference, relation: Relation) -> Non
     name = reference.alias or relation.name
     row_type = f"{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
     tokens = work.tokens
-    for column in work.findings.columns:
+    for column, hidden in columns_below(reference.owner, frozenset({name})):
+        if name in hidden:
+            continue
         names = column_names(column)
         whole = names == [name] and relation.column(name) is None
         qualified = reference.alias is None and names[-3:-1] == [relation.schema, relation.name]
