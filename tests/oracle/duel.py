@@ -122,7 +122,11 @@ def judge(unit: Unit, proxied: bytes, direct: bytes) -> Verdict:
 
 def _opened(side: Side) -> Client:
     client = side.connect()
-    for text in (f"SET search_path = {PATH}", f"SET statement_timeout = '{STATEMENT_TIMEOUT}'", "SET jit = off"):
+    for text in (
+        f"SET search_path = {PATH}",
+        f"SET statement_timeout = '{STATEMENT_TIMEOUT}'",
+        "SET jit = off",
+    ):
         answer = client.query(text)
         assert answer.error is None, answer.error
     return client

@@ -28,6 +28,7 @@ class Draw:
         self.ctes: dict[str, dict[str, str]] = {}
         self.written: set[str] = set()
         self.named_bare: set[str] = set()
+        self.shadowed: set[str] = set()
         self.aliases = 0
         self.nesting = 0
 
@@ -57,8 +58,14 @@ class Draw:
                 return item
         return items[-1][1]
 
-    def alias(self) -> str:
-        """Return a name that no other source of the statement has."""
+    def alias(self, outer: Scope = ()) -> str:
+        """Return a name that no other source of the statement has, or that one further out has: it is hidden then."""
+        if outer and self.chance(0.08):
+            free = [source.alias for source in outer if source.alias and source.alias not in self.shadowed]
+            if free:
+                self.use("name that hides an outer one")
+                self.shadowed.add(found := self.pick(free))
+                return found
         self.aliases += 1
         return f"{self.pick('tqr')}{self.aliases}"
 
@@ -73,6 +80,15 @@ class Draw:
         if style == "upper-case name":
             return name.upper()
         return f'U&"\\{ord(name[0]):04X}{name[1:]}"'
+
+    def inside(self, outer: Scope, sources: Scope) -> Scope:
+        """Return what is in scope below a FROM list: its sources, and of those further out what they do not hide."""
+        hidden = {source.alias for source in sources if source.alias} & self.shadowed
+        if hidden:
+            outer = tuple(
+                source for source in outer if source.alias not in hidden and not source.covers & hidden
+            )
+        return (*outer, *sources)
 
     def sub_select(self, depth: int, outer: Scope, kinds: tuple[str, ...] = ()) -> Made:
         """Return a query whose columns x0, x1, ... have these types, or any; `outer` may be referred to."""

@@ -67,6 +67,9 @@ class Expressions(Draw):
         if depth > 0 and roll < 0.22:
             array = self.array(self.pick((INTS, TEXTS)), scope, depth - 1)
             return f"cardinality({array})"
+        if depth > 0 and roll < 0.24:
+            self.use("user-defined function")
+            return f"app.twice(least({self.integer(scope, depth - 1)}, 99)::int)"
         if roll < 0.28 and (trap := self.trap(scope)):
             return trap
         if depth > 0 and roll < 0.31:

@@ -89,7 +89,7 @@ class Selects(Sources):
     def plain(self, depth: int, outer: Scope, kinds: tuple[str, ...]) -> Made:
         """Return a SELECT of expressions."""
         items, sources = self.from_list(depth, outer)
-        scope = (*outer, *sources)
+        scope = self.inside(outer, sources)
         distinct = ""
         if self.chance(0.08):
             self.use("DISTINCT")
@@ -115,7 +115,7 @@ class Selects(Sources):
     def grouped(self, depth: int, outer: Scope, kinds: tuple[str, ...]) -> Made:
         """Return a SELECT with GROUP BY; what it lists are keys and aggregates."""
         items, sources = self.from_list(depth, outer)
-        scope = (*outer, *sources)
+        scope = self.inside(outer, sources)
         where = self.where(scope, depth - 1)
         # As a number or text by a cast, so that no grouping key is a place in the select list.
         keys = [

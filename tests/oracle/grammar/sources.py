@@ -47,12 +47,12 @@ class Sources(Expressions):
             word = ""
             if beside and self.chance(0.5):
                 self.use("LATERAL sub-select")
-                word, outer = "LATERAL ", (*outer, *beside)
+                word, outer = "LATERAL ", self.inside(outer, beside)
             made = self.sub_select(depth - 1, outer)
             return f"{word}({made.text}) AS {alias}", (Source(alias, made.columns),)
         if roll > 0.95:
-            return self.function((*outer, *beside))
-        return self.table()
+            return self.function(self.inside(outer, beside))
+        return self.table(outer)
 
     def series(self) -> tuple[str, Scope]:
         """Return an item that names no relation."""
@@ -81,12 +81,12 @@ class Sources(Expressions):
             return item, (Source(alias, {"u": TEXT}),)
         return self.series()
 
-    def table(self) -> tuple[str, Scope]:
+    def table(self, outer: Scope) -> tuple[str, Scope]:
         """Return a reference to a table, a view or a CTE."""
         self.relations -= 1
         if self.ctes and self.chance(0.4):
             name = self.pick(list(self.ctes))
-            alias = self.alias()
+            alias = self.alias(outer)
             self.use("CTE reference")
             return f"{self.spell(name)} AS {alias}", (Source(alias, self.ctes[name]),)
         table = self.pick(VIEWS) if self.chance(0.12) else self.pick(TABLES)
@@ -96,7 +96,7 @@ class Sources(Expressions):
             return self.renamed(table)
         written = self.relation(table)
         if table.view and self.chance(0.8):
-            alias = self.alias()
+            alias = self.alias(outer)
             return f"{written} {alias}", (Source(alias, table.columns),)
         if not table.view and self.chance(0.1):
             self.use("ONLY")
@@ -109,7 +109,7 @@ class Sources(Expressions):
             self.named_bare.add(table.name)
             self.use("table without an alias")
             return written, (Source(table.name, table.columns, table=not table.view),)
-        alias = self.alias()
+        alias = self.alias(outer)
         written += f" {self.pick(('AS ', ''))}{self.spell(alias)}"
         if not table.view and self.chance(0.05):
             self.use("TABLESAMPLE")

@@ -10,7 +10,7 @@ from random import Random
 
 from tests.oracle.client import Step
 from tests.oracle.compare import Origins
-from tests.oracle.grammar.vocabulary import OTHER_PATH, PLAIN_PATH, TABLES
+from tests.oracle.grammar.vocabulary import KEYED, OTHER_PATH, PLAIN_PATH, TABLES
 from tests.oracle.grammar.writes import Writes
 
 KEYWORD = re.compile(r"\b(SELECT|FROM|WHERE|JOIN|ON|AND|UPDATE|SET|INTO|USING|RETURNING|AS) ")
@@ -50,6 +50,8 @@ class Units(Writes):
         before, after = self.surroundings()
         self.enclosed = bool(before)
         writes = self.chance(0.36)
+        if writes and self.chance(0.04):
+            return self.positioned(seed, number)
         if writes:
             statement, ordered = self.write(), False
         else:
@@ -67,6 +69,29 @@ class Units(Writes):
                 ("query", "ROLLBACK"),
             ]
         return Unit(seed, number, statement, tuple(steps), frozenset(self.used), ordered, self.origins())
+
+    def positioned(self, seed: int, number: int) -> Unit:
+        """Return a unit that writes where a cursor stands."""
+        self.use("WHERE CURRENT OF")
+        self.parameters = None
+        table, target, _ = self.target(KEYED)
+        where = self.limited(table, target, self.boolean((target,), 1))
+        place = target.alias if target.alias == table.name else f"AS {target.alias}"
+        name = table.qualified if target.alias == table.name else f"{table.qualified} {place}"
+        self.relations = 0
+        declare = f"DECLARE c CURSOR FOR SELECT * FROM {name} WHERE {where} ORDER BY {table.key} FOR UPDATE"
+        action = self.pick((f"DELETE FROM {name}", f"UPDATE {name} SET {self.assigned(table, (target,))}"))
+        action += f" WHERE CURRENT OF c{self.returning('UPDATE RETURNING', (target,))}"
+        texts = [
+            "BEGIN",
+            declare,
+            f"FETCH {self.random.randint(1, 3)} FROM c",
+            action,
+            self.state(table.state),
+            "ROLLBACK",
+        ]
+        steps = tuple[Step, ...](("query", text) for text in texts)
+        return Unit(seed, number, action, steps, frozenset(self.used), False, Origins.EQUAL_OR_NONE)
 
     def surroundings(self) -> tuple[list[Step], list[Step]]:
         """Return what goes before and after the statement in its transaction."""
@@ -88,7 +113,11 @@ class Units(Writes):
 
     def origins(self) -> Origins:
         """Return what the columns' origins may be: both differences are documented."""
-        if self.used & {"view", "CREATE TABLE AS"}:  # each side hands out its own oid for a new table
+        if self.used & {
+            "view",
+            "CREATE TABLE AS",
+            "CREATE VIEW",
+        }:  # each side hands out its own oid for a new table
             return Origins.IGNORED
         if self.used & {"DELETE RETURNING", "MERGE RETURNING", "WITH that writes"}:
             return Origins.EQUAL_OR_NONE
@@ -133,8 +162,15 @@ class Units(Writes):
         steps: list[Step] = [("parse", "", statement)]
         if self.chance(0.5):
             steps.append(("describe", "S", ""))
-        steps += [(bind, "", "", *values), ("describe", "P", ""), ("execute", "", "0"), ("sync",)]
-        return steps
+        steps += [(bind, "", "", *values), ("describe", "P", ""), ("execute", "", "0")]
+        if self.chance(0.2):
+            self.use("pipeline")
+            steps = [
+                *_pipelined("SELECT count(*) FROM users"),
+                *steps,
+                *_pipelined("SELECT max(id) FROM app.tasks"),
+            ]
+        return [*steps, ("sync",)]
 
     def named(self, statement: str, number: int, values: tuple[str, ...]) -> list[Step]:
         """Return a named statement, bound twice, then closed."""
@@ -142,7 +178,10 @@ class Units(Writes):
         name = f"p{number}"
         once: list[Step] = [("bind", "", name, *values), ("describe", "P", ""), ("execute", "", "0")]
         steps: list[Step] = [("parse", name, statement), *once]
-        if not self.written:
+        twice = self.written and self.chance(0.3)
+        if twice:
+            self.use("run twice in a transaction")
+        if twice or not self.written:
             if self.chance(0.5):
                 steps.append(("sync",))
             steps += once
@@ -183,7 +222,16 @@ class Units(Writes):
         if roll < 0.44:
             self.use("batch of statements")
             return [("query", f"SELECT count(*) FROM users; {statement}; SELECT count(*) FROM app.orders")]
-        if roll < 0.48 and not writes and not self.enclosed:
+        if roll < 0.48 and not writes and not self.enclosed and not self.written:
+            self.use("CREATE VIEW")
+            view = f"CREATE TEMP VIEW made{number} AS {statement}"
+            return [
+                ("query", "BEGIN"),
+                ("query", view),
+                ("query", f"SELECT * FROM made{number}"),
+                ("query", "ROLLBACK"),
+            ]
+        if roll < 0.51 and not writes and not self.enclosed:
             self.use("CREATE TABLE AS")
             made = f"CREATE TEMP TABLE made{number} ON COMMIT DROP AS {statement}"
             return [("query", f"BEGIN; {made}; SELECT * FROM made{number}"), ("query", "ROLLBACK")]
@@ -219,6 +267,10 @@ class Units(Writes):
 def unit(seed: int, number: int, version: int) -> Unit:
     """Return the unit of a seed and number for a major version of the server."""
     return Units(Random(f"{seed}/{number}"), version).made(seed, number)  # noqa: S311 - not for secrets
+
+
+def _pipelined(text: str) -> list[Step]:
+    return [("parse", "", text), ("bind", "", ""), ("describe", "P", ""), ("execute", "", "0")]
 
 
 PATH = PLAIN_PATH

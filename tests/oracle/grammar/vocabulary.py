@@ -151,7 +151,10 @@ RENAMED: dict[str, tuple[str, ...]] = {
     "node": ("n", "p"),
     "items": ("id", "deleted_at", "s", "q", "p", "gone"),
 }
-WRITABLE = tuple(table for table in TABLES if table.note)
+THROUGH_VIEW = Table(
+    "app", "log_messages", _columns("id:i, message:t"), note="message", root="app.logs", view=True
+)
+WRITABLE = (*(table for table in TABLES if table.note), THROUGH_VIEW)
 KEYED = tuple(table for table in WRITABLE if table.live)
 CTE_NAMES = ("users", "orders", "tasks", "c1", "c2", "_sd1", "logs", "items", "measures")
 PLAIN_PATH = "app, public"

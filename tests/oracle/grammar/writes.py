@@ -246,17 +246,23 @@ class Writes(Selects):
         fresh = [table for table in tables if self.family(table).isdisjoint(self.written)]
         table = self.pick(fresh)
         self.written |= {table.state}
+        if table.view:
+            self.use("write through a view")
         self.relations -= 1
         name = self.relation(table)
-        if self.chance(0.08) and not table.children:
+        if self.chance(0.08) and not table.children and not table.view:
             self.use("write to ONLY")
             name = f"ONLY {name}"
         if self.chance(0.7):
             alias = self.alias()
-            return table, Source(alias, table.columns, table=True), f"{name} {self.pick(('AS ', ''))}{alias}"
+            return (
+                table,
+                Source(alias, table.columns, table=not table.view),
+                f"{name} {self.pick(('AS ', ''))}{alias}",
+            )
         self.use("write without an alias")
         self.named_bare.add(table.name)
-        return table, Source(table.name, table.columns, table=True), name
+        return table, Source(table.name, table.columns, table=not table.view), name
 
     def family(self, table: Table) -> set[str]:
         """Return the relations that a write to a table may change."""
