@@ -4,8 +4,8 @@ _ALL = """
 join at depth 1 | join at depth 2 | join at depth 3 | join at depth 4 | JOIN | LEFT JOIN | RIGHT JOIN | FULL JOIN
 CROSS JOIN | comma join | join in parentheses | USING | USING with an alias | merged column | NATURAL
 alias of a join with column list | alias with column list | LATERAL sub-select | sub-select in FROM
-function in FROM | user-defined function | name that hides an outer one
- ROWS FROM | unnest | TABLESAMPLE | ONLY | star that asks for children | view
+function in FROM | user-defined function | name that hides an outer one | ROWS FROM | unnest | TABLESAMPLE | ONLY
+star that asks for children | view
 table without an alias | quoted name | upper-case name | unicode-escaped name | qualified name | name with a database
 qualified name past a CTE | CTE reference | unqualified column | system column tableoid | whole row
 whole row of any source | cast | CASE | COALESCE, NULLIF, GREATEST | LIKE, BETWEEN, IN list | row comparison
@@ -24,9 +24,8 @@ ON CONFLICT | ON CONFLICT of a partial unique index | ON CONFLICT ON CONSTRAINT 
 DO UPDATE WHERE | MERGE | MERGE DELETE | MERGE INSERT
 simple protocol | extended protocol | binary results | named prepared statement
 PREPARE and EXECUTE | parameter | portal in parts | batch of statements | cursor | COPY query | COPY table
-CREATE TABLE AS
-CREATE VIEW | pipeline | run twice in a transaction | WHERE CURRENT OF | write through a view
- comments and spaces | SET LOCAL search_path | SAVEPOINT and ROLLBACK TO
+CREATE TABLE AS | CREATE VIEW | pipeline | run twice in a transaction | WHERE CURRENT OF | write through a view
+comments and spaces | SET LOCAL search_path | SAVEPOINT and ROLLBACK TO
 """
 CONSTRUCTS: dict[str, int] = dict.fromkeys(
     (name.strip() for line in _ALL.split("\n") for name in line.split(" | ") if name.strip()), 15

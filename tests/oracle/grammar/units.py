@@ -75,7 +75,8 @@ class Units(Writes):
         self.use("WHERE CURRENT OF")
         self.parameters = None
         table, target, _ = self.target(KEYED)
-        where = self.limited(table, target, self.boolean((target,), 1))
+        condition = self.boolean((target,), 1) if self.chance(0.3) else "true"
+        where = self.limited(table, target, condition)
         place = target.alias if target.alias == table.name else f"AS {target.alias}"
         name = table.qualified if target.alias == table.name else f"{table.qualified} {place}"
         self.relations = 0
@@ -85,7 +86,7 @@ class Units(Writes):
         texts = [
             "BEGIN",
             declare,
-            f"FETCH {self.random.randint(1, 3)} FROM c",
+            f"FETCH {self.pick((1, 1, 1, 2))} FROM c",
             action,
             self.state(table.state),
             "ROLLBACK",
