@@ -13,6 +13,7 @@ partial, a default and a view's definition as unknown (None and ""), until the n
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 from psycopg import AsyncCursor, IsolationLevel, errors
@@ -25,8 +26,9 @@ from pgsoftproxy.model.catalog import DEFAULT_SEARCH_PATH, Catalog
 from pgsoftproxy.model.parsing import parse_search_path
 from pgsoftproxy.model.routines import OPAQUE
 
-ATTEMPTS = 10
 PAUSE_SECONDS = 0.05
+LONGEST_PAUSE = 10
+"""In multiples of PAUSE_SECONDS, which is how the pause between two attempts grows."""
 LOAD_TIMEOUT = 60.0
 CHUNK = 1000
 MOVING = (
@@ -54,20 +56,18 @@ async def load_catalog(dsn: str, database: str | None = None) -> Catalog:
     try:
         async with asyncio.timeout(LOAD_TIMEOUT), connect(dsn, database) as connection:
             locked: list[int] = []
-            for attempt in range(ATTEMPTS):
+            for attempt in count():
                 try:
                     return await _load(connection, locked)
                 except MOVING as error:
-                    if attempt == ATTEMPTS - 1:
-                        raise
                     if isinstance(error, errors.LockNotAvailable):
                         locked = await _exclusively_locked(connection)
                     else:
-                        await asyncio.sleep(PAUSE_SECONDS * attempt)
+                        await asyncio.sleep(PAUSE_SECONDS * min(attempt, LONGEST_PAUSE))
     except TimeoutError:
         message = f"the catalog was not read within {LOAD_TIMEOUT:g} seconds"
         raise UpstreamUnavailable(message) from None
-    raise AssertionError("the last attempt returns or raises")
+    raise AssertionError("attempts do not end by themselves")
 
 
 async def _exclusively_locked(connection: Connection) -> list[int]:
