@@ -14,6 +14,7 @@ from typing import assert_never
 
 from pgsoftproxy.model.effects import (
     ChangesCatalog,
+    ChangesTemporary,
     Deallocates,
     DiscardsAll,
     Effect,
@@ -88,6 +89,7 @@ class Values:
     others, even if a SET in the same transaction stands behind a SET LOCAL TO DEFAULT (guc.c: GUC source).
     `stale`: relations have changed since the catalog was read. `private` is the version of the policy that was
     compiled from a catalog read inside the open transaction, 0 if the one of all sessions is in force.
+    `temporary` holds names of temporary relations that are there, of those that could shadow another that matters.
     """
 
     user: str = ""
@@ -97,6 +99,7 @@ class Values:
     changed: frozenset[Variable] = frozenset()
     stale: bool = False
     private: int = 0
+    temporary: frozenset[str] = frozenset()
 
     @property
     def path_is_certain(self) -> bool:
@@ -145,6 +148,11 @@ class Values:
                 assert_never(variable)
 
 
+def _with_temporary(values: Values, effect: ChangesTemporary) -> Values:
+    left = frozenset() if effect.dropped is None else values.temporary - effect.dropped
+    return replace(values, temporary=left | effect.made)
+
+
 @dataclass(frozen=True, slots=True)
 class Savepoint:
     """A savepoint's name and the values to go back to."""
@@ -184,6 +192,10 @@ class Variables:
             case ChangesCatalog():
                 # Undone by a ROLLBACK, as a SET LOCAL is; a COMMIT leaves it to who reads the catalog then.
                 return replace(self, current=replace(self.current, stale=True)) if effect.shapes else self
+            case ChangesTemporary():
+                made = self.session if effect.local else _with_temporary(self.session, effect)
+                kept = _with_temporary(made, replace(effect, made=frozenset()))
+                return replace(self, session=kept, current=_with_temporary(self.current, effect))
             case Prepares() | Deallocates() | Executes():
                 return self
             case _:

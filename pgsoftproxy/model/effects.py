@@ -66,6 +66,15 @@ class ChangesCatalog:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangesTemporary:
+    """Temporary relations are dropped (None: all of them) and made; `local` ones go with their transaction."""
+
+    dropped: frozenset[str] | None
+    made: frozenset[str] = frozenset()
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Prepares:
     """SQL-level PREPARE. `body` is the whole PREPARE in the client's words, with the comments that lead it;
     its name ends at `tail`. `deletes` is the table that its statement deletes from softly: EXECUTE then
@@ -98,5 +107,13 @@ class Executes:
 
 
 Effect = (
-    SetsVariable | Transaction | DiscardsAll | ResetsAll | ChangesCatalog | Prepares | Deallocates | Executes
+    SetsVariable
+    | Transaction
+    | DiscardsAll
+    | ResetsAll
+    | ChangesCatalog
+    | ChangesTemporary
+    | Prepares
+    | Deallocates
+    | Executes
 )

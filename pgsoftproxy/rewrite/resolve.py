@@ -12,13 +12,20 @@ from pgsoftproxy.model.context import Context, DeleteMode, Values, VisibilityMod
 from pgsoftproxy.model.policy import Policy, Protection
 from pgsoftproxy.rewrite.tree import Node
 
+TEMPORARY_SCHEMA = "pg_temp"
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """All that a statement's meaning depends on: the policy and the context it is planned in."""
+    """All that a statement's meaning depends on: the policy and the context it is planned in.
+
+    `sent`: it is about to be sent, so that no name in it may rely on a temporary relation that it does not name as
+    one; it could be gone.
+    """
 
     policy: Policy
     context: Context
+    sent: bool = False
 
     @property
     def values(self) -> Values:
@@ -55,6 +62,8 @@ class Surroundings:
             return next((relation for relation in candidates if relation.schema == schema), None)
         if not self.values.path_is_certain:
             return self._any(candidates)
+        if self.means_temporary({"relname": name}):
+            return self._any(candidates) if self.sent else None
         found = self.in_catalog({"relname": name})
         if self.values.stale:
             return self._still(found, candidates)
@@ -75,12 +84,24 @@ class Surroundings:
         values = self.values
         return [values.user if entry == "$user" else entry for entry in values.search_path.schemas]
 
+    def means_temporary(self, node: Node) -> bool:
+        """Tell whether a RangeVar without a schema means a temporary relation of the session that is known."""
+        values = self.values
+        if node["relname"] not in values.temporary or "schemaname" in node or not values.path_is_certain:
+            return False
+        schemas = self.schemas()
+        if TEMPORARY_SCHEMA not in schemas:  # it is searched first then
+            return True
+        before = schemas[: schemas.index(TEMPORARY_SCHEMA)]
+        found = (self.policy.catalog.find(schema, node["relname"]) for schema in before)
+        return not (before and values.stale) and not any(found)
+
     def in_catalog(self, node: Node) -> Relation | None:
         """Return the relation that a RangeVar means, protected or not; None if that is not known for sure."""
         catalog = self.policy.catalog
         if "schemaname" in node:
             return catalog.find(node["schemaname"], node["relname"])
-        if not self.values.path_is_certain:
+        if not self.values.path_is_certain or self.means_temporary(node):
             return None
         found = (catalog.find(schema, node["relname"]) for schema in self.schemas())
         return next((relation for relation in found if relation is not None), None)

@@ -31,6 +31,7 @@ from pgsoftproxy.rewrite.query import Query, rewrite_query
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules.follow_session import executed_name, follow_session
 from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting, show_value
+from pgsoftproxy.rewrite.rules.follow_temporary import follow_temporary, makes_temporary, name_temporary
 from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, INDEPENDENT, KEEPING, PASSING, judge_utility
 from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION, read_directives
 from pgsoftproxy.rewrite.rules.refuse_opaque import (
@@ -42,7 +43,7 @@ from pgsoftproxy.rewrite.rules.refuse_opaque import (
     judge_views,
 )
 from pgsoftproxy.rewrite.rules.refuse_unlike import refuse_unlike
-from pgsoftproxy.rewrite.scope import find
+from pgsoftproxy.rewrite.scope import Findings, find
 from pgsoftproxy.rewrite.tokens import SEMICOLON, Tokens, Uncertain
 from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged, unwrapped
 from pgsoftproxy.rewrite.verify import verify, verify_tree
@@ -201,48 +202,85 @@ def _plan_statement(text: _Text, raw: Node, policy: Policy, context: Context) ->
     return _Outcome(plan, EditList())
 
 
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """One raw statement of a text with what was found in it; `temporary` names temporary relations as such."""
+
+    text: _Text
+    raw: Node
+    kind: Kind
+    surroundings: Surroundings
+    findings: Findings
+    judged: Judgement
+    temporary: EditList
+
+    @property
+    def query(self) -> Query:
+        return Query(self.text.sql, self.raw["stmt"], self.findings, self.surroundings)
+
+
 def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _Outcome:
     tag, statement = tagged(raw["stmt"])
     context, policy = surroundings.context, surroundings.policy
+    if tag == "VariableShowStmt":
+        return _plan_show(text, raw, kind, context)
     findings = find(raw["stmt"], policy.names)
     judged = NOTHING
     if (findings.calls or policy.catalog.row_routines) and policy.names:
         judged = judge_calls(findings, surroundings)
     if policy.calling and findings.references:
         judged += judge_views(tag, findings.references, surroundings)
-    if tag == "VariableShowStmt":
-        return _plan_show(text, raw, kind, context)
     effects = [*follow_session(tag, statement), *follow_set_config(raw["stmt"], findings.calls, context)]
     if tag == "VariableSetStmt":
         effects.extend(follow_set(statement, context))
+    effects.extend(follow_temporary(raw["stmt"], surroundings))
+    temporary = EditList()
+    if context.values.temporary:
+        first = text.span(raw)[0]
+        temporary = name_temporary(raw["stmt"], findings.references, surroundings, text.tokens, first)
+    found = _Statement(text, raw, kind, surroundings, findings, judged, temporary)
     has_body = "sql_body" in statement and not is_allowed_body(statement, surroundings)
     if tag in QUERIES or tag in WRAPPERS or has_body:
-        query = Query(text.sql, raw["stmt"], findings, surroundings)
-        rewritten = rewrite_query(query, lambda: text.tokens)
-        refuse_unlike(raw["stmt"], rewritten.plan, surroundings)
-        effects.extend(_query_effects(text, raw, rewritten.plan))
-        outcome = Outcome.REWRITTEN if rewritten.edits else rewritten.plan.outcome
-        plan = replace(rewritten.plan, kind=kind, outcome=outcome, effects=tuple(effects))
-        plan = _told(plan, judged)
-        if rewritten.edits:
-            verify(_sent(text, raw, rewritten.edits), surroundings)
-        else:
-            verify_tree(raw["stmt"], surroundings)
-        return _Outcome(plan, rewritten.edits)
+        return _decide_query(found, effects)
     if tag not in PASSING and tag not in CHANGING:
         raise StatementRefused(f"statements of kind {tag} are not known to the proxy")
-    if "setstmt" in statement:  # ALTER ROLE, ALTER DATABASE, ALTER SYSTEM
-        judge_setting(statement["setstmt"], context)
-    if tag in {"DoStmt", "CreateFunctionStmt"}:
-        judged += judge_body(tag, statement, findings, surroundings)
+    return _decide_utility(found, effects)
+
+
+def _decide_query(found: _Statement, effects: list[Effect]) -> _Outcome:
+    text, raw, surroundings = found.text, found.raw, found.surroundings
+    rewritten = rewrite_query(found.query, lambda: text.tokens)
+    refuse_unlike(raw["stmt"], rewritten.plan, surroundings)
+    edits = rewritten.edits
+    edits.update(found.temporary)
+    effects.extend(_query_effects(text, raw, rewritten.plan, surroundings))
+    outcome = Outcome.REWRITTEN if edits else rewritten.plan.outcome
+    plan = replace(rewritten.plan, kind=found.kind, outcome=outcome, effects=tuple(effects))
+    plan = _told(plan, found.judged)
+    sent = replace(surroundings, sent=True)
+    if edits:
+        verify(_sent(text, raw, edits), sent)
     else:
-        inside = rewrite_query(Query(text.sql, raw["stmt"], findings, surroundings), None)
+        verify_tree(raw["stmt"], sent)
+    return _Outcome(plan, edits)
+
+
+def _decide_utility(found: _Statement, effects: list[Effect]) -> _Outcome:
+    surroundings, judged = found.surroundings, found.judged
+    tag, statement = tagged(found.raw["stmt"])
+    if "setstmt" in statement:  # ALTER ROLE, ALTER DATABASE, ALTER SYSTEM
+        judge_setting(statement["setstmt"], surroundings.context)
+    if tag in {"DoStmt", "CreateFunctionStmt"}:
+        judged += judge_body(tag, statement, found.findings, surroundings)
+    else:
+        inside = rewrite_query(found.query, None)
         judged += Judgement(inside.plan.warnings)
     judged += judge_utility(tag, statement, surroundings)
-    if tag in CHANGING:
+    if tag in CHANGING and not makes_temporary(found.raw["stmt"], surroundings):
         effects.append(ChangesCatalog(shapes=tag not in KEEPING))
-    plan = StatementPlan(kind, effects=tuple(effects), depends=tag not in INDEPENDENT)
-    return _Outcome(_told(plan, judged), EditList())
+    outcome = Outcome.REWRITTEN if found.temporary else Outcome.FORWARDED
+    plan = StatementPlan(found.kind, outcome, effects=tuple(effects), depends=tag not in INDEPENDENT)
+    return _Outcome(_told(plan, judged), found.temporary)
 
 
 def _executing(
@@ -279,7 +317,7 @@ def _sent(text: _Text, raw: Node, edits: EditList) -> str:
     return apply_edits(text.sql[start:end], moved)
 
 
-def _query_effects(text: _Text, raw: Node, plan: StatementPlan) -> list[Effect]:
+def _query_effects(text: _Text, raw: Node, plan: StatementPlan, surroundings: Surroundings) -> list[Effect]:
     tag, statement = tagged(raw["stmt"])
     if tag == "PrepareStmt":
         tokens = text.tokens
@@ -289,7 +327,7 @@ def _query_effects(text: _Text, raw: Node, plan: StatementPlan) -> list[Effect]:
         return [Prepares(statement["name"], text.sql[start : tokens.ends[last]], tail, plan.deletes)]
     tag, statement = unwrapped(raw["stmt"])
     if tag in MAKING or (tag == "SelectStmt" and "intoClause" in statement):
-        return [ChangesCatalog()]
+        return [] if makes_temporary(raw["stmt"], surroundings) else [ChangesCatalog()]
     return []
 
 

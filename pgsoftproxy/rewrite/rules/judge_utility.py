@@ -9,6 +9,7 @@ from pgsoftproxy.model.statements import StatementClass
 from pgsoftproxy.rewrite.plan import Warned
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules.apply_choice import apply_choice
+from pgsoftproxy.rewrite.rules.follow_temporary import makes_temporary
 from pgsoftproxy.rewrite.rules.refuse_opaque import NOTHING, Judgement
 from pgsoftproxy.rewrite.tree import Node, strings
 
@@ -134,6 +135,8 @@ def _judge(tag: str, statement: Node, judge: _Judge) -> None:
             _judge_rename(statement, judge)
         case "AlterTableStmt":
             _judge_alter(statement, judge)
+        case "CreateStmt":
+            _judge_temporary_child(statement, judge)
         case "RuleStmt":
             judge.relation("CREATE RULE", judge.surroundings.relation(statement["relation"]))
         case "CreatePublicationStmt" | "AlterPublicationStmt":
@@ -185,6 +188,13 @@ def _judge_drop(statement: Node, judge: _Judge) -> None:
             judge.relation("DROP TABLE", judge.surroundings.named(names[-1], schema))
         elif statement.get("behavior") == "DROP_CASCADE" and kind in HOLDERS:
             judge.every(f"DROP {kind.removeprefix('OBJECT_')} CASCADE")
+
+
+def _judge_temporary_child(statement: Node, judge: _Judge) -> None:
+    # Nobody but its own session knows it, so no policy would reach the rows that it has under its own name.
+    if makes_temporary({"CreateStmt": statement}, judge.surroundings):
+        for parent in statement.get("inhRelations", []):
+            judge.relation("A temporary child", judge.surroundings.relation(parent["RangeVar"]))
 
 
 def _judge_rename(statement: Node, judge: _Judge) -> None:
