@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from pgsoftproxy.errors import ConfigError
 from pgsoftproxy.model.context import Grant, VisibilityMode
-from pgsoftproxy.model.policy import Mode, TableRule
+from pgsoftproxy.model.policy import Mode, TableRule, Truncate, Upsert
 from pgsoftproxy.model.routines import Action, RoutineRules
 from pgsoftproxy.settings import Settings, load
 from pgsoftproxy.settings.lines import join_key, key_lines, split_key
@@ -325,16 +325,31 @@ def test_rules_inherit_from_defaults_and_know_their_line(tmp_path: Path) -> None
         mode = "observe"
         deleted_by = "who"
         deletion_id = "did"
+        upsert = "revive"
+        truncate = "soft"
         [tables."app.users"]
         mode = "enforce"
         deleted_by = ""
+        upsert = "error"
+        truncate = "refuse"
         [tables."app.*"]
         created_at = "born"
     """
     file = f"{tmp_path}/p.toml"
     assert loaded(tmp_path, text).rules() == (
-        TableRule("app.users", "gone", None, "did", None, Mode.ENFORCE, None, f"{file}:9"),
-        TableRule("app.*", "gone", "who", "did", "born", Mode.OBSERVE, None, f"{file}:12"),
+        TableRule("app.users", "gone", None, "did", None, Mode.ENFORCE, None, f"{file}:11"),
+        TableRule(
+            "app.*",
+            "gone",
+            "who",
+            "did",
+            "born",
+            Mode.OBSERVE,
+            None,
+            f"{file}:16",
+            Upsert.REVIVE,
+            Truncate.SOFT,
+        ),
     )
 
 

@@ -77,8 +77,8 @@ def _grouped(rows: Rows) -> dict[int, tuple[int, ...]]:
 def _columns(rows: Rows) -> tuple[dict[int, tuple[Column, ...]], dict[tuple[int, int], str]]:
     grouped: dict[int, list[Column]] = defaultdict(list)
     numbers: dict[tuple[int, int], str] = {}
-    for oid, number, name, type_name, not_null, generated, identity, default in rows:
-        grouped[oid].append(Column(name, type_name, not_null, generated, default, identity))
+    for oid, number, name, type_name, not_null, generated, identity, always, default in rows:
+        grouped[oid].append(Column(name, type_name, not_null, generated, default, identity, always))
         numbers[oid, number] = name
     return {oid: tuple(columns) for oid, columns in grouped.items()}, numbers
 
@@ -110,12 +110,13 @@ def _relations(
 
 def _unique_indexes(rows: Rows, parts: _Parts) -> dict[int, tuple[UniqueIndex, ...]]:
     grouped: dict[int, list[UniqueIndex]] = defaultdict(list)
-    for oid, name, numbers, known, predicate, primary, constraint, valid in rows:
+    for oid, name, numbers, known, predicate, primary, constraint, valid, printed in rows:
         if known and predicate is None:
             continue  # dropped, with its table, since the snapshot
         # Attribute number 0 is an expression.
         columns = tuple(parts.numbers.get((oid, number)) for number in numbers)
-        grouped[oid].append(UniqueIndex(name, columns, predicate, primary, constraint, valid))
+        expressions = None if printed is None or None in printed else tuple(printed)
+        grouped[oid].append(UniqueIndex(name, columns, predicate, primary, constraint, valid, expressions))
     return {oid: tuple(indexes) for oid, indexes in grouped.items()}
 
 

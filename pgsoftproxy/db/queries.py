@@ -56,7 +56,7 @@ column: rules, or INSTEAD OF triggers (64), say what is done when it is written 
 
 COLUMNS = f"""
 SELECT c.oid::int8, a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
-       a.attgenerated <> '', a.attidentity <> '',
+       a.attgenerated <> '', a.attidentity <> '', a.attidentity = 'a',
        CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END
 FROM {_USER_RELATIONS}
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -69,11 +69,16 @@ ORDER BY a.attrelid, a.attnum
 UNIQUE_INDEXES = f"""
 SELECT i.indrelid::int8, x.relname, (i.indkey::int2[])[0:i.indnkeyatts - 1]::int[], p.known,
        CASE WHEN p.known THEN pg_catalog.pg_get_expr(i.indpred, i.indrelid) END,
-       i.indisprimary, con.conname, i.indisvalid
+       i.indisprimary, con.conname, i.indisvalid,
+       CASE WHEN i.indexprs IS NULL THEN '{{}}'::text[] WHEN p.unlocked THEN ARRAY(
+           SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k, false)
+           FROM pg_catalog.generate_series(1, i.indnkeyatts) AS k
+           WHERE i.indkey[k - 1] = 0 ORDER BY k) END
 FROM {_USER_RELATIONS}
 JOIN pg_catalog.pg_index AS i ON i.indrelid = c.oid AND i.indisunique
 JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
-CROSS JOIN LATERAL (SELECT i.indpred IS NOT NULL AND i.indrelid <> ALL (%s::oid[])) AS p(known)
+CROSS JOIN LATERAL (SELECT i.indrelid <> ALL (%s::oid[])) AS l(unlocked)
+CROSS JOIN LATERAL (SELECT i.indpred IS NOT NULL AND l.unlocked, l.unlocked) AS p(known, unlocked)
 LEFT JOIN pg_catalog.pg_constraint AS con ON con.conindid = i.indexrelid
     AND con.conrelid = i.indrelid AND con.contype IN ('p', 'u', 'x')
 ORDER BY i.indrelid, x.relname

@@ -38,7 +38,10 @@ class KeyAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One live (not dropped) column; `type_name` is what `format_type` prints."""
+    """One live (not dropped) column; `type_name` is what `format_type` prints.
+
+    `identity_always`: it is GENERATED ALWAYS AS IDENTITY, so that no UPDATE can give it a value.
+    """
 
     name: str
     type_name: str
@@ -46,11 +49,15 @@ class Column:
     generated: bool = False
     default: str | None = None
     identity: bool = False
+    identity_always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class UniqueIndex:
-    """One unique index. A `None` in `columns` is an expression; `predicate` is that of a partial index."""
+    """One unique index. A `None` in `columns` is an expression; `predicate` is that of a partial index.
+
+    `expressions`: those of the index as the server prints them, in their order; None if they could not be read.
+    """
 
     name: str
     columns: tuple[str | None, ...]
@@ -58,6 +65,7 @@ class UniqueIndex:
     primary: bool = False
     constraint: str | None = None
     valid: bool = True
+    expressions: tuple[str, ...] | None = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +168,17 @@ class Catalog:
     def path_of(self, role: str) -> tuple[str, ...]:
         """Return the search_path that a new session of this role starts with, `$user` unexpanded."""
         return self.search_paths.get(role, self.search_path)
+
+    def ancestors(self, oid: int) -> list[int]:
+        """Return every parent above a relation, each once, the nearest first."""
+        found: list[int] = []
+        todo = list(self.relations[oid].parents)
+        while todo:
+            parent = todo.pop(0)
+            if parent not in found and parent in self.relations:
+                found.append(parent)
+                todo.extend(self.relations[parent].parents)
+        return found
 
     def descendants(self, oid: int) -> Iterator[Relation]:
         """Yield every partition and inheritance child below a relation, each once."""

@@ -29,6 +29,20 @@ class Mode(Enum):
     OBSERVE = "observe"
 
 
+class Upsert(Enum):
+    """What an upsert does that meets the key of a deleted row: fail, or bring it back as newly inserted."""
+
+    ERROR = "error"
+    REVIVE = "revive"
+
+
+class Truncate(Enum):
+    """What becomes of a TRUNCATE: it is refused, or deletes all live rows softly."""
+
+    REFUSE = "refuse"
+    SOFT = "soft"
+
+
 class ColumnKind(Enum):
     """Types a deletion column may have, with what `format_type` prints as value."""
 
@@ -59,6 +73,8 @@ class TableRule:
     mode: Mode = Mode.ENFORCE
     database: str | None = None
     origin: str = ""
+    upsert: Upsert = Upsert.ERROR
+    truncate: Truncate = Truncate.REFUSE
 
     @property
     def is_glob(self) -> bool:
@@ -91,6 +107,8 @@ class Protection:
     deletion_id: str | None = None
     created_at: str | None = None
     mode: Mode = Mode.ENFORCE
+    upsert: Upsert = Upsert.ERROR
+    truncate: Truncate = Truncate.REFUSE
 
     @property
     def label(self) -> str:
@@ -301,7 +319,10 @@ def _protect(rule: TableRule, relation: Relation) -> Protection | _Lack:
         if name is not None and relation.column(name) is None and not rule.is_glob:
             return _Lack(f'table "{relation.label}" has no column "{name}" ({key})', serious=True)
     present = {key: name for key, name in optional.items() if name and relation.column(name)}
-    return Protection(relation, rule.column, kind, nullable=not column.not_null, mode=rule.mode, **present)
+    return Protection(
+        relation, rule.column, kind, nullable=not column.not_null, mode=rule.mode, upsert=rule.upsert,
+        truncate=rule.truncate, **present,
+    )  # fmt: skip
 
 
 def _missing(rule: TableRule, catalog: Catalog) -> str:

@@ -45,7 +45,7 @@ def destroying(hidden: Mapping[int, str], catalog: Catalog) -> dict[int, str]:
             label = _first_label(_family(key.relation, catalog), hidden, found)
             if label is None:
                 continue
-            for oid in (*_family(key.references, catalog), *_ancestors(key.references, catalog)):
+            for oid in (*_family(key.references, catalog), *catalog.ancestors(key.references)):
                 if oid not in found and oid not in hidden:
                     found[oid] = label
                     grew = True
@@ -101,17 +101,6 @@ def _read_through(relation: Relation, catalog: Catalog) -> tuple[int, ...]:
 
 def _family(oid: int, catalog: Catalog) -> list[int]:
     return [oid, *(child.oid for child in catalog.descendants(oid))]
-
-
-def _ancestors(oid: int, catalog: Catalog) -> list[int]:
-    found: list[int] = []
-    todo = list(catalog.relations[oid].parents)
-    while todo:
-        parent = todo.pop()
-        if parent not in found and parent in catalog.relations:
-            found.append(parent)
-            todo.extend(catalog.relations[parent].parents)
-    return found
 
 
 def _first_label(oids: Iterable[int], *maps: Mapping[int, str]) -> str | None:

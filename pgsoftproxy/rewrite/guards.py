@@ -3,9 +3,19 @@
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import ColumnKind, Protection
-from pgsoftproxy.rewrite.tree import Node, constant, strings, tagged
+from pgsoftproxy.rewrite.tree import Node, strings, tagged
+
+
+def unproven(why: str) -> StatementRefused:
+    """Return the refusal of a statement that the checker is not convinced of."""
+    return StatementRefused(
+        f"the rewritten statement could not be proven safe: {why}",
+        hint="This is a bug of pgsoftproxy; nothing was sent. Please report the statement.",
+        sqlstate="XX000",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +115,3 @@ def _was_live(tag: str, fields: Node, column: GuardColumn) -> bool:
     later = second.get("A_Expr", {})
     is_null = _tests(*tagged(first), "IS_NULL", column)
     return is_null and strings(later.get("name", []))[-1:] == [">"] and column.is_it(later["lexpr"])
-
-
-def guards_conflict(node: Node, column: GuardColumn) -> bool:
-    """Tell whether a condition of DO UPDATE keeps deleted rows out, or raises an error for them."""
-    if shows_only(VisibilityMode.LIVE, node, column):
-        return True
-    case = node.get("CaseExpr", {})
-    arms = case.get("args", [])
-    if len(arms) != 1 or "arg" in case or "TypeCast" not in case.get("defresult", {}):
-        return False
-    call = case["defresult"]["TypeCast"]["arg"].get("FuncCall", {})
-    raises = bool(call) and constant(call["args"][0]) is not None and column.is_it(call["args"][1])
-    return raises and shows_only(VisibilityMode.LIVE, arms[0]["CaseWhen"]["expr"], column)

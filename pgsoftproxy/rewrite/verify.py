@@ -4,7 +4,6 @@ An independent reading: parses what would be sent, resolves CTEs by itself, and 
 like, not how the rules place it. Shares with them nothing but name resolution. A failure is a bug of ours.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from pgsoftproxy.errors import StatementRefused
@@ -17,13 +16,14 @@ from pgsoftproxy.rewrite.guards import (
     as_printed,
     column_of,
     conjuncts,
-    guards_conflict,
     is_guard_join,
     lateral_conditions,
     shows_only,
+    unproven,
 )
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.tree import LEAVES, QUERIES, Node, parse, tagged
+from pgsoftproxy.rewrite.verify_conflict import prove_conflict
 
 NO_NAMES: frozenset[str] = frozenset()
 PRINTED = Context(Variables.at_start(Values(search_path=SearchPath(()))))
@@ -37,7 +37,7 @@ def verify(sql: str, surroundings: Surroundings) -> None:
     """Raise StatementRefused (XX000) unless every protected reference of one statement is guarded."""
     statements = parse(sql)
     if len(statements) != 1:
-        raise _unproven("it became several statements")
+        raise unproven("it became several statements")
     verify_tree(statements[0]["stmt"], surroundings)
 
 
@@ -106,14 +106,6 @@ def proves(definition: str, policy: Policy) -> bool:
     except StatementRefused:
         return False
     return bool(statements)
-
-
-def _unproven(why: str) -> StatementRefused:
-    return StatementRefused(
-        f"the rewritten statement could not be proven safe: {why}",
-        hint="This is a bug of pgsoftproxy; nothing was sent. Please report the statement.",
-        sqlstate="XX000",
-    )
 
 
 class _Prover:
@@ -197,7 +189,7 @@ class _Prover:
             return None
         if relation.oid in self.surroundings.policy.exposing and (relation.kind in VIEWS or node.get("inh")):
             if not self._passes(relation):
-                raise _unproven(f'"{relation.label}" shows rows of a protected table')
+                raise unproven(f'"{relation.label}" shows rows of a protected table')
             return None
         return self._enforced(relation)
 
@@ -218,7 +210,7 @@ class _Prover:
         column = self._column(node, protection, sole=sole)
         mode = self.surroundings.visibility(protection)
         if mode is not VisibilityMode.ALL and not any(shows_only(mode, c, column) for c in conditions):
-            raise _unproven(f'a reference of "{protection.label}" has no guard')
+            raise unproven(f'a reference of "{protection.label}" has no guard')
 
     def _column(self, node: Node, protection: Protection, *, sole: bool = False) -> GuardColumn:
         column = column_of(node, protection)
@@ -227,7 +219,7 @@ class _Prover:
     def _deny(self, node: Node, ctes: frozenset[str]) -> None:
         protection = self._protection(node, ctes)
         if protection is not None and self.surroundings.visibility(protection) is not VisibilityMode.ALL:
-            raise _unproven(f'"{protection.label}" stands where no guard was looked for')
+            raise unproven(f'"{protection.label}" stands where no guard was looked for')
 
     def _copy(self, copy: Node) -> None:
         relation = self.surroundings.relation(copy["relation"]) if "relation" in copy else None
@@ -237,7 +229,7 @@ class _Prover:
         exposes = relation.kind in VIEWS and relation.oid in self.surroundings.policy.exposing
         passes = relation.kind is RelationKind.MATVIEW and self._passes(relation)
         if self._enforced(relation) is not None or (exposes and not passes):
-            raise _unproven(f'it copies "{relation.label}" out as a whole')
+            raise unproven(f'it copies "{relation.label}" out as a whole')
 
     def _target(self, tag: str, query: Node, conditions: list[Node]) -> None:
         relation = None if self.printed else self.surroundings.relation(query["relation"])
@@ -249,10 +241,10 @@ class _Prover:
             return
         column = self._column(query["relation"], protection)
         if tag == "InsertStmt":
-            _prove_conflict(query.get("onConflictClause", {}), column)
+            prove_conflict(query, column)
             return
         if tag == "DeleteStmt" and not self.surroundings.hard:
-            raise _unproven(f'a physical DELETE on "{protection.label}"')
+            raise unproven(f'a physical DELETE on "{protection.label}"')
         if tag == "MergeStmt":
             self._merge(query, column)
             return
@@ -267,7 +259,7 @@ class _Prover:
         for item in merge["mergeWhenClauses"]:
             clause = item["MergeWhenClause"]
             if clause["commandType"] == "CMD_DELETE" and not self.surroundings.hard:
-                raise _unproven(f'a physical DELETE on "{column.protection.label}"')
+                raise unproven(f'a physical DELETE on "{column.protection.label}"')
             if clause["matchKind"] == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE":
                 self._change(conjuncts(clause.get("condition")), column, free=free)
 
@@ -278,20 +270,4 @@ class _Prover:
             return
         allowed = {VisibilityMode.LIVE} | ({mode} if free else set())
         if not any(shows_only(one, condition, column) for one in allowed for condition in conditions):
-            raise _unproven(f'a change of "{column.protection.label}" has no guard')
-
-
-def _prove_conflict(clause: Node, column: GuardColumn) -> None:
-    label = column.protection.label
-    infer = clause.get("infer", {})
-    updates = clause.get("action") == "ONCONFLICT_UPDATE"
-    if "indexElems" in infer or (updates and "conname" not in infer):
-        bare = replace(column, spellings=((column.protection.column,),))
-        conditions = conjuncts(infer.get("whereClause"))
-        if not any(shows_only(VisibilityMode.LIVE, condition, bare) for condition in conditions):
-            raise _unproven(f'ON CONFLICT on "{label}" could infer an index of deleted rows only')
-    if not updates:
-        return
-    conditions = conjuncts(clause.get("whereClause"))
-    if not any(guards_conflict(condition, column) for condition in conditions):
-        raise _unproven(f'ON CONFLICT DO UPDATE on "{label}" has no guard')
+            raise unproven(f'a change of "{column.protection.label}" has no guard')

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from pgsoftproxy.db.connection import is_conninfo
 from pgsoftproxy.model.context import VisibilityMode
-from pgsoftproxy.model.policy import Mode
+from pgsoftproxy.model.policy import Mode, Truncate, Upsert
 from pgsoftproxy.model.routines import Action
 from pgsoftproxy.model.statements import Views
 
@@ -74,6 +74,8 @@ Hosts = Annotated[
 ColumnName = Annotated[str, Field(min_length=1), Must("the name of a column")]
 OptionalColumn = Annotated[str | None, Must('the name of a column, or "" for none')]
 TableMode = Annotated[Mode, Field(strict=False), Must('"enforce" or "observe"')]
+UpsertChoice = Annotated[Upsert, Field(strict=False), Must('"error" or "revive"')]
+TruncateChoice = Annotated[Truncate, Field(strict=False), Must('"refuse" or "soft"')]
 Modes = Annotated[
     frozenset[Annotated[VisibilityMode, Field(strict=False)]],
     Field(strict=False),

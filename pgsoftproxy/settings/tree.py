@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from pgsoftproxy.model.context import Grant
-from pgsoftproxy.model.policy import Mode, TableRule
+from pgsoftproxy.model.policy import Mode, TableRule, Truncate, Upsert
 from pgsoftproxy.model.routines import Action, RoutineRules
 from pgsoftproxy.model.statements import StatementRules, Views
 from pgsoftproxy.settings.kinds import (
@@ -32,6 +32,8 @@ from pgsoftproxy.settings.kinds import (
     TableMode,
     TableName,
     Timeout,
+    TruncateChoice,
+    UpsertChoice,
     ViewChoice,
 )
 from pgsoftproxy.settings.origins import Origins
@@ -132,6 +134,13 @@ class Defaults(_Section):
     deletion_id: OptionalColumn = Field(
         default=None, description="`uuid` column that takes one value per root DELETE."
     )
+    upsert: UpsertChoice = Field(
+        default=Upsert.ERROR,
+        description="ON CONFLICT that meets the key of a deleted row: `error` (23505), or `revive` it as a new row.",
+    )
+    truncate: TruncateChoice = Field(
+        default=Truncate.REFUSE, description="TRUNCATE: `refuse`, or delete all live rows by it (`soft`)."
+    )
 
 
 class Table(_Section):
@@ -149,6 +158,8 @@ class Table(_Section):
         default=None,
         description="Column with the time of the row's creation, which visibility `as_of` respects.",
     )
+    upsert: UpsertChoice | None = Field(default=None, description="`error` or `revive`.")
+    truncate: TruncateChoice | None = Field(default=None, description="`refuse` or `soft`.")
 
 
 class Database(_Section):
@@ -294,6 +305,8 @@ class Settings(_Section):
             deletion_id=resolved("deletion_id", self.defaults.deletion_id) or None,
             created_at=resolved("created_at") or None,
             mode=resolved("mode", self.defaults.mode),
+            upsert=resolved("upsert", self.defaults.upsert),
+            truncate=resolved("truncate", self.defaults.truncate),
             database=database,
             origin=self._origins.of(path),
         )

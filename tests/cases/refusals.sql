@@ -296,3 +296,35 @@ CREATE UNIQUE INDEX users_email_full ON users (email) WHERE id >= 10
 DELETE FROM tasks
 -- next
 ALTER TABLE tasks ADD FOREIGN KEY (title) REFERENCES accounts (handle)
+
+-- case: an upsert that meets a deleted row whose identity cannot be set
+-- expect: refused 23505
+INSERT INTO tickets (code) VALUES ('T2') ON CONFLICT (code) DO UPDATE SET note = 'hit'
+
+-- case: an upsert that meets a deleted row and assigns to a part of a column
+-- expect: refused 23505
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com') ON CONFLICT (email) DO UPDATE SET tags[1] = 'x'
+
+-- case: an upsert that meets a deleted row to which others refer by another key
+-- expect: refused 23503
+INSERT INTO rooms VALUES (8, 'blue') ON CONFLICT (name) DO UPDATE SET name = 'x'
+
+-- case: an upsert that revives and assigns a value of another type
+-- expect: refused 42804
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com') ON CONFLICT (email) DO UPDATE SET nick = 5
+
+-- case: xmax in RETURNING of an upsert that revives
+-- max-version: 17
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com') ON CONFLICT (email) DO UPDATE SET points = 1 RETURNING (xmax = 0) AS inserted
+
+-- case: a field of OLD in RETURNING of an upsert that revives
+-- min-version: 18
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com') ON CONFLICT (email) DO UPDATE SET points = 1 RETURNING (old).id
+
+-- case: an upsert on the key of a deleted row
+-- expect: refused 23505
+INSERT INTO accounts (id, handle) VALUES (3, 'x') ON CONFLICT (id) DO UPDATE SET balance = 1
+
+-- case: do nothing on the key of a deleted row
+-- expect: refused 23505
+INSERT INTO accounts (id, handle) VALUES (3, 'x') ON CONFLICT (id) DO NOTHING

@@ -166,3 +166,173 @@ INSERT INTO invoices (net, memo) VALUES (5, 'x'), (6, 'y') ON CONFLICT DO NOTHIN
 
 -- case: on conflict do nothing without a target, from a select
 INSERT INTO tasks (id, title) SELECT id, name FROM users WHERE id < 4 OR id > 8 ON CONFLICT DO NOTHING RETURNING id
+
+-- case: insert of a key that a deleted row holds fails though upserts revive
+-- against: full
+-- expect: error 23505
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com')
+
+-- case: an upsert revives a deleted row
+-- state: revived
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com') ON CONFLICT (email) DO UPDATE SET nick = 'hit' RETURNING *
+
+-- case: an upsert revives, updates and inserts in one statement
+-- state: revived
+INSERT INTO members AS m (id, email, points) VALUES (50, 'ray@example.com', 31), (51, 'ann@example.com', 32), (52, 'new@example.com', 33)
+ON CONFLICT (email) DO UPDATE SET points = m.points + excluded.points, nick = upper(m.nick)
+
+-- case: a revived row takes a new identity
+-- compare: status
+-- state: revived
+INSERT INTO members (email) VALUES ('ray@example.com') ON CONFLICT (email) DO UPDATE SET nick = 'hit' RETURNING id, nick, points, level
+
+-- case: an upsert with DO NOTHING revives a deleted row
+-- state: revived
+INSERT INTO members (id, email, tags) VALUES (50, 'sue@example.com', '{x}'), (51, 'ben@example.com', '{y}'), (52, 'new@example.com', '{z}')
+ON CONFLICT (email) DO NOTHING RETURNING id, email, nick, deleted_at
+
+-- case: an upsert on the primary key revives
+-- state: revived
+INSERT INTO members (id, email) VALUES (3, 'other@example.com'), (1, 'unused@example.com') ON CONFLICT (id) DO UPDATE SET points = members.points + 1 RETURNING *
+
+-- case: an upsert on a constraint revives
+-- state: revived
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com') ON CONFLICT ON CONSTRAINT members_email_key DO UPDATE SET points = 7 RETURNING *
+
+-- case: an upsert with a WHERE revives whatever it says
+-- state: revived
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com'), (51, 'ann@example.com'), (52, 'ben@example.com') ON CONFLICT (email)
+DO UPDATE SET nick = 'hit' WHERE members.points > 15 OR false RETURNING id, nick
+
+-- case: a WHERE that would fail on a deleted row is not asked of it
+-- state: revived
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com') ON CONFLICT (email) DO UPDATE SET nick = 'hit' WHERE 1 / (members.points - 6661) > 0 RETURNING id
+
+-- case: a SET that would fail on a deleted row is not asked of it
+-- state: revived
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com'), (51, 'ann@example.com') ON CONFLICT (email)
+DO UPDATE SET points = 100 / (members.points - 6661), (nick, tags) = (SELECT members.nick || 1 / (members.points - 6661), '{s}'::text[] FROM logs WHERE logs.id = 1)
+
+-- case: a multi-assignment from a sub-select in an upsert that revives
+-- state: revived
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com'), (51, 'ann@example.com') ON CONFLICT (email)
+DO UPDATE SET (points, nick) = (SELECT count(*)::int, max(name) FROM users), tags = '{set}' RETURNING *
+
+-- case: a multi-assignment without a row in an upsert that revives
+-- expect: error 23502
+INSERT INTO members (id, email) VALUES (51, 'ann@example.com') ON CONFLICT (email)
+DO UPDATE SET (points, nick) = (SELECT id, name FROM users WHERE id = 4)
+
+-- case: a multi-assignment with a row per arm in an upsert that revives
+-- expect: error 21000
+INSERT INTO members (id, email) VALUES (51, 'ann@example.com') ON CONFLICT (email) DO UPDATE SET (points, nick) = (SELECT id::int, name FROM users)
+
+-- case: a multi-assignment from a row in an upsert that revives
+-- state: revived
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com'), (51, 'ann@example.com') ON CONFLICT (email)
+DO UPDATE SET (nick, points) = ('row', excluded.points * 2), (tags) = ROW(ARRAY['r'])
+
+-- case: defaults in the SET of an upsert that revives
+-- state: revived
+INSERT INTO members (id, email, nick, points) VALUES (50, 'ray@example.com', 'r', 77), (51, 'ann@example.com', 'a', 78) ON CONFLICT (email)
+DO UPDATE SET nick = DEFAULT, (points, tags) = (DEFAULT, DEFAULT), level = DEFAULT
+
+-- case: defaults only in the INSERT of an upsert that revives
+-- state: revived
+INSERT INTO members VALUES (50, 'ray@example.com', DEFAULT, DEFAULT) ON CONFLICT (email) DO UPDATE SET points = 0 RETURNING *
+
+-- case: an upsert that sets the deletion column itself
+-- state: revived
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com') ON CONFLICT (email) DO UPDATE SET deleted_at = NULL, nick = 'back', points = excluded.points RETURNING *
+
+-- case: an upsert from a select revives
+-- state: revived
+INSERT INTO members (id, email, nick) SELECT u.id + 100, 'ray@example.com', u.name FROM users u WHERE u.id = 1 ON CONFLICT (email) DO UPDATE SET nick = excluded.nick
+
+-- case: an upsert in a CTE revives
+-- state: revived
+WITH m AS (INSERT INTO members (id, email) VALUES (50, 'ray@example.com'), (51, 'ben@example.com') ON CONFLICT (email) DO UPDATE SET points = 1 RETURNING id, points)
+SELECT * FROM m ORDER BY id
+
+-- case: an upsert with parameters revives
+-- state: revived
+-- bind: ["50", "ray@example.com", "9"]
+INSERT INTO members (id, email, points) VALUES ($1, $2, $3) ON CONFLICT (email) DO UPDATE SET points = $3, nick = $2 || 'x'
+
+-- case: an upsert that revives by a prepared statement
+-- state: revived
+-- protocol: simple
+PREPARE p (int, text) AS INSERT INTO members (id, email) VALUES ($1, $2) ON CONFLICT (email) DO UPDATE SET nick = $2
+-- next
+EXECUTE p (50, 'ray@example.com')
+-- next
+EXECUTE p (51, 'ray@example.com')
+-- next
+SELECT id, nick FROM members WHERE email = 'ray@example.com'
+
+-- case: two proposed rows with the key of one deleted row
+-- expect: error 21000
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com'), (51, 'ray@example.com') ON CONFLICT (email) DO UPDATE SET points = 1
+
+-- case: a revived row whose other key is taken by a live row
+-- expect: error 23505
+INSERT INTO members (id, email) VALUES (1, 'ray@example.com') ON CONFLICT (email) DO UPDATE SET points = 1
+
+-- case: a revived row in a boolean table
+-- state: revived
+INSERT INTO badges VALUES ('Z', 'again'), ('A', 'x'), ('N', 'new') ON CONFLICT (code) DO UPDATE SET label = 'hit' RETURNING *
+
+-- case: do nothing without a target revives where the table has one unique index
+-- state: revived
+INSERT INTO badges VALUES ('Z', 'again'), ('A', 'x'), ('N', 'new') ON CONFLICT DO NOTHING RETURNING *
+
+-- case: rows of a partitioned table are revived
+-- state: revived
+INSERT INTO slots AS s VALUES (3, '2025-06-01', 'again'), (4, '2026-06-01', NULL), (1, '2025-05-01', 'x'), (9, '2025-09-09', 'new')
+ON CONFLICT (id, day) DO UPDATE SET note = s.note || excluded.note RETURNING s.*, tableoid = 'slots_2025'::regclass
+
+-- case: a row of a partition named itself is revived
+-- state: revived
+INSERT INTO slots_2025 VALUES (3, '2025-06-01', 'again') ON CONFLICT (id, day) DO NOTHING
+
+-- case: a live row of a table that cannot be revived because of its identity
+INSERT INTO tickets (code) VALUES ('T1') ON CONFLICT (code) DO UPDATE SET note = 'hit' RETURNING id, note
+
+-- case: an identity that is the key itself does not stand in the way
+-- state: revived
+INSERT INTO tickets (id, code) OVERRIDING SYSTEM VALUE VALUES (2, 'T3'), (1, 'x') ON CONFLICT (id) DO UPDATE SET note = 'hit' RETURNING *
+
+-- case: a row that nothing refers to is revived with another key
+-- state: revived
+INSERT INTO rooms VALUES (9, 'grey') ON CONFLICT (name) DO UPDATE SET name = 'x' RETURNING *
+
+-- case: a row that others refer to is revived with its key
+-- state: revived
+INSERT INTO rooms VALUES (2, 'blue') ON CONFLICT (name) DO NOTHING
+
+-- case: returning old and new of an upsert that revives
+-- min-version: 18
+-- origins: ignored
+-- state: revived
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com'), (51, 'ann@example.com'), (52, 'new@example.com') ON CONFLICT (email)
+DO UPDATE SET points = 1 RETURNING old.id, old.points + 1, new.points, old IS NULL, old, old.*, new.*, members.points
+
+-- case: returning renamed old and new of an upsert that revives
+-- min-version: 18
+-- origins: ignored
+-- state: revived
+INSERT INTO members AS old (id, email) VALUES (50, 'ray@example.com'), (51, 'ann@example.com') ON CONFLICT (email)
+DO UPDATE SET points = 1 RETURNING WITH (OLD AS o, NEW AS n) o.id AS was, n.id, old.id, (SELECT o.nick)
+
+-- case: returning old of a boolean table that revives
+-- min-version: 18
+-- origins: ignored
+-- state: revived
+INSERT INTO badges VALUES ('Z', 'again'), ('A', 'x'), ('N', 'new') ON CONFLICT (code) DO UPDATE SET label = 'hit' RETURNING old.label, old.is_gone, label
+
+-- case: returning whether a row was inserted by an upsert that revives
+-- min-version: 18
+-- origins: ignored
+-- state: revived
+INSERT INTO members (id, email) VALUES (50, 'ray@example.com'), (52, 'new@example.com') ON CONFLICT (email) DO UPDATE SET points = 1
+RETURNING id, (xmax = 0) AS inserted, xmax, members.xmax

@@ -82,6 +82,13 @@ def test_columns_are_read_in_order_without_dropped_ones(database: Database) -> N
     )
 
 
+def test_an_identity_that_no_update_can_set_is_told_from_others(database: Database) -> None:
+    database.execute("CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY, b int)")
+    relation = catalog_of(database).find("public", "t")
+    assert relation is not None
+    assert [(c.identity, c.identity_always) for c in relation.columns] == [(True, True), (False, False)]
+
+
 def test_virtual_generated_columns_are_generated_too(database: Database) -> None:
     version = int(database.execute("SHOW server_version_num")[0][0])
     kind = "STORED" if version < 180000 else "VIRTUAL"  # 18 brought the others
@@ -96,7 +103,7 @@ def test_unique_indexes_are_read_with_predicates_expressions_and_constraints(dat
     users = catalog_of(database).find("app", "users")
     assert users is not None
     assert users.unique_indexes == (
-        UniqueIndex("by_email", (None, "id"), "(deleted_at IS NULL)"),
+        UniqueIndex("by_email", (None, "id"), "(deleted_at IS NULL)", expressions=("lower(email)",)),
         UniqueIndex("users_email_key", ("email",), constraint="users_email_key"),
         UniqueIndex("users_pkey", ("id",), primary=True, constraint="users_pkey"),
     )

@@ -18,6 +18,7 @@ before the first case hold for the whole file.
     -- bind: ["1", null]        parameters of every message; implies protocol: extended
     -- setup: SQL               sent first, on both sides, as a simple query
     -- state: live              after DDL: compare live rows only, deleted ones have other columns now
+    -- state: revived           deleted rows may have become live ones
     -- transaction: none        no BEGIN ... ROLLBACK around the case
     -- escapes: yes             \\r, \\f, \\v and \\t in the SQL stand for these characters
     -- min-version: 17          server versions that can run it (also max-version)

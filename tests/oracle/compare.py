@@ -104,6 +104,14 @@ def state_differences(before: list[StateRow], full: list[StateRow], twin: list[S
     return found + state_losses(before, full)
 
 
+def revival_differences(before: list[StateRow], full: list[StateRow], twin: list[StateRow]) -> list[str]:
+    """Return how live rows differ, and what became of deleted rows besides that some are live now."""
+    new = newly_deleted(before, full)
+    found = state_differences([], full, twin) + [f"newly deleted: {row}" for row in new]
+    gone = Counter(row[0] for row in before) - Counter(row[0] for row in full)
+    return found + [f"rows are gone from {name}" for name in gone]
+
+
 def state_losses(before: list[StateRow], full: list[StateRow]) -> list[str]:
     """Return which deleted rows were changed, and whether rows of protected tables are gone."""
     dead_before, dead_full = (Counter(row for row in rows if not row[1]) for rows in (before, full))

@@ -33,6 +33,43 @@ column = "is_deleted"
 [tables."app.memos"]
 column = "gone"
 
+[tables."app.members"]
+deleted_by = "deleted_by"
+deletion_id = "deletion_id"
+upsert = "revive"
+
+[tables."app.badges"]
+column = "is_gone"
+upsert = "revive"
+truncate = "soft"
+
+[tables."app.slots"]
+upsert = "revive"
+truncate = "soft"
+
+[tables."app.slots_2025"]
+upsert = "revive"
+
+[tables."app.tickets"]
+upsert = "revive"
+
+[tables."app.rooms"]
+upsert = "revive"
+
+[tables."app.drafts"]
+deleted_by = "deleted_by"
+deletion_id = "deletion_id"
+truncate = "soft"
+
+[tables."app.sheets"]
+truncate = "soft"
+
+[tables."app.folders"]
+truncate = "soft"
+
+[tables."app.boxes"]
+truncate = "soft"
+
 [tables."app.Weird Name"]
 column = "Deleted At"
 

@@ -21,13 +21,16 @@ from tests.oracle.compare import (
     is_ordered,
     leaks,
     newly_deleted,
+    revival_differences,
     state_differences,
     state_losses,
     status_differences,
 )
 from tests.oracle.databases import FULL, MIRROR, OWNER, TWIN, Databases
 
-DELETION_COLUMNS = frozenset({"deleted_at", "is_deleted", "gone", "Deleted At", "deleted_by", "deletion_id"})
+DELETION_COLUMNS = frozenset(
+    {"deleted_at", "is_deleted", "is_gone", "gone", "Deleted At", "deleted_by", "deletion_id"}
+)
 CASES_BETWEEN_VACUUMS = 200
 STATE = "SELECT relation, live, line FROM oracle.state()"
 
@@ -215,6 +218,8 @@ class _Run:
             full, other = self.harness.committed(FULL), self.harness.committed(self.reference)
         if self.case.refused:
             self.found += state_losses(before, full)
+        elif self.case.directives.get("state") == "revived":
+            self.found += revival_differences(before, full, other)
         elif self.reference == MIRROR or self.case.directives.get("state") == "live":
             self.found += [f"state: {line}" for line in state_differences([], full, other)]
         else:

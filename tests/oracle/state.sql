@@ -8,7 +8,7 @@ INSERT INTO oracle.protected
       AND ((c.relnamespace = 'app'::regnamespace AND a.attname IN ('deleted_at', 'Deleted At'))
            OR c.oid = '"Mixed Schema".users'::regclass AND a.attname = 'deleted_at');
 INSERT INTO oracle.protected VALUES
-    ('app.tasks', 'is_deleted', 'NOT t.is_deleted'), ('app.memos', 'gone', 't.gone IS NOT TRUE');
+    ('app.badges', 'is_gone', 'NOT t.is_gone'), ('app.tasks', 'is_deleted', 'NOT t.is_deleted'), ('app.memos', 'gone', 't.gone IS NOT TRUE');
 
 CREATE FUNCTION oracle.state() RETURNS TABLE (relation text, live boolean, line text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$

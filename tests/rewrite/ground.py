@@ -16,7 +16,7 @@ import psycopg
 
 from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.model.context import Context, SearchPath, Values, Variables
-from pgsoftproxy.model.policy import Policy, TableRule, compile_policy
+from pgsoftproxy.model.policy import Policy, TableRule, Upsert, compile_policy
 from pgsoftproxy.rewrite.plan import Plan
 from tests.servers import Server, execute
 
@@ -40,6 +40,9 @@ INSERT INTO app.orders VALUES
     (14, 1, '{CANARY}', {GONE}), (15, 3, '{CANARY}', {GONE}), (16, 6, '{CANARY}', {GONE});
 CREATE TABLE app.flags (id int PRIMARY KEY, label text, gone boolean NOT NULL);
 INSERT INTO app.flags VALUES (1, 'red', false), (2, 'blue', false), (3, '{CANARY}', true), (4, '{CANARY}', true);
+CREATE TABLE app.codes (
+    code text PRIMARY KEY, note text DEFAULT 'none', rank int, deleted_at timestamptz, deleted_by text);
+INSERT INTO app.codes VALUES ('here', 'old', 1, NULL, NULL), ('gone', '{CANARY}', 6661, {GONE}, '{CANARY}');
 CREATE TABLE app.logs (id int PRIMARY KEY, user_id int, message text);
 INSERT INTO app.logs VALUES (1, 1, 'in'), (2, 4, 'in'), (3, 2, 'out'), (4, NULL, 'up');
 CREATE SCHEMA other;
@@ -50,10 +53,14 @@ CREATE VIEW app.kept AS SELECT id, name, boss FROM app.users WHERE deleted_at IS
 """
 PROTECTED = {"users": "deleted_at IS NULL", "vips": "deleted_at IS NULL", "orders": "deleted_at IS NULL"}
 PROTECTED["flags"] = "NOT gone"
+PROTECTED["codes"] = "deleted_at IS NULL"
+REVIVED = frozenset({"codes"})
+"""Tables whose deleted rows an upsert may bring back; no other statement of the corpus deletes from them."""
 STAMPS = ("deleted_at", "deleted_by", "deletion_id", "gone")
 RULES = [
     TableRule("app.*", deleted_by="deleted_by", deletion_id="deletion_id"),
     TableRule("app.flags", column="gone"),
+    TableRule("app.codes", deleted_by="deleted_by", upsert=Upsert.REVIVE),
 ]
 CONTEXT = Context(Variables.at_start(Values("app", SearchPath(("app",)))))
 
@@ -172,6 +179,20 @@ CORPUS = [
         "INSERT INTO orders VALUES (14, 1, 'n') ON CONFLICT (id) DO UPDATE SET note = 'n'", fails="23505"
     ),
     Statement("INSERT INTO orders VALUES (14, 1, 'n') ON CONFLICT (id) DO NOTHING", fails="23505"),
+    Statement(
+        "INSERT INTO codes (code) VALUES ('gone'), ('here'), ('new') ON CONFLICT (code) DO UPDATE SET rank = 5 "
+        "RETURNING *"
+    ),
+    Statement(
+        "INSERT INTO codes AS c VALUES ('gone', 'n', 7), ('here', 'n', 8) ON CONFLICT (code) "
+        "DO UPDATE SET (note, rank) = (SELECT c.note || name, id FROM users WHERE id = 2) WHERE c.rank = 1 OR false"
+    ),
+    Statement("INSERT INTO codes VALUES ('gone', 'n', 7), ('here', 'n', 8) ON CONFLICT DO NOTHING"),
+    Statement(
+        "INSERT INTO codes (code) VALUES ('gone'), ('here') ON CONFLICT (code) DO UPDATE SET note = 'hit' "
+        "RETURNING old.note, old IS NULL, xmax = 0",
+        since=180000,
+    ),
     Statement(
         "MERGE INTO orders o USING users u ON u.id = o.user_id OR o.id > 13 WHEN MATCHED THEN DELETE "
         "WHEN NOT MATCHED THEN INSERT VALUES (u.id + 50, u.id, 'new')",
@@ -303,7 +324,8 @@ def harm(before: Counter[tuple[str, str]], effect: Effect) -> str | None:
         return "a deleted row was read"
     if effect.error is not None:
         return None
-    if only(before, live=False) - effect.state:
+    lost, new = only(before, live=False) - effect.state, only(effect.state, live=False) - before
+    if any(row[0] not in REVIVED for row in lost) or any(row[0] in REVIVED for row in new):
         return "a deleted row was changed or removed"
     counts = [
         Counter(name for name, _ in rows.elements() if name in PROTECTED) for rows in (before, effect.state)

@@ -19,6 +19,7 @@ from pgsoftproxy.rewrite.rules import (
     guard_upsert,
     hide_deleted_rows,
     judge_unprotected,
+    revive_row,
     soften_delete,
     soften_merge,
 )
@@ -227,6 +228,29 @@ def answers_old_as_new(patch: Patch) -> None:
     patch.setattr(answer_as_it_was, "_replacement", nothing)
 
 
+def revives_as_it_was(patch: Patch) -> None:
+    """Keep every value of a deleted row that is brought back."""
+    assigned = revive_row.Meeting.assigned
+
+    def kept(self: revive_row.Meeting, column: str, value: str) -> str:
+        return assigned(self, column, value).replace(" excluded.", f" {self.qualifier}.")
+
+    patch.setattr(revive_row.Meeting, "assigned", kept)
+
+
+def revives_with_set(patch: Patch) -> None:
+    """Leave the client's own assignments as they are, so that they hold for deleted rows too."""
+    patch.setattr(revive_row, "_wrap", nothing)
+    patch.setattr(revive_row, "_wrap_query", nothing)
+
+
+def revives_what_was_named(patch: Patch) -> None:
+    """Write no assignment of a column that the client did not name."""
+    patch.setattr(
+        revive_row, "_kept", lambda meeting, column: f"{column.name} = {meeting.qualifier}.{column.name}"
+    )
+
+
 MUTANTS = [
     *(idle(module.__name__.rpartition(".")[2]) for module in RULES),
     Mutant("answer_as_it_was does nothing", replaced([soften_delete], "answer_as_it_was", nothing)),
@@ -286,7 +310,16 @@ MUTANTS = [
     Mutant("retarget leaves DELETE FROM as it is", replaced([soften_delete], "_retarget", nothing)),
     Mutant("the guard of an upsert is missing", replaced([guard_upsert], "_guard_update", nothing)),
     Mutant(
-        "the guard of an upsert's inference is missing", replaced([guard_upsert], "_add_inference", nothing)
+        "the guard of an upsert's inference is missing", replaced([guard_upsert], "_guard_target", nothing)
+    ),
+    Mutant("revive_row does nothing", replaced([guard_upsert], "revive_row", nothing)),
+    Mutant("revive_row keeps what the deleted row held", revives_as_it_was),
+    Mutant("revive_row assigns the client's values to a deleted row", revives_with_set),
+    Mutant("revive_row leaves the other columns alone", revives_what_was_named),
+    Mutant(
+        "answer_as_inserted does nothing",
+        replaced([guard_upsert], "answer_as_inserted", nothing),
+        since=180000,
     ),
     Mutant(
         "the guard of a MERGE's clause is missing",

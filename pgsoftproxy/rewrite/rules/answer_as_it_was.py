@@ -13,14 +13,12 @@ from pgsoftproxy.model.policy import ColumnKind, Protection
 from pgsoftproxy.rewrite.edits import CLAUSE
 from pgsoftproxy.rewrite.hiding import NOTHING, columns_below
 from pgsoftproxy.rewrite.predicates import is_live, quote_identifier
-from pgsoftproxy.rewrite.returning import aliases, figure_name, lacks, other_sources, source_names
+from pgsoftproxy.rewrite.returning import figure_name, lacks, old_and_new, other_sources, source_names
 from pgsoftproxy.rewrite.scope import SYSTEM_COLUMNS, Reference
 from pgsoftproxy.rewrite.tokens import AFTER_WHERE, COMMA
 from pgsoftproxy.rewrite.tree import Node, strings, walk
 from pgsoftproxy.rewrite.work import Work
 
-OLD_AND_NEW = 180000
-"""The server_version_num from which RETURNING knows OLD and NEW."""
 MOVING = SYSTEM_COLUMNS - {"tableoid"}
 """System columns that an UPDATE changes."""
 
@@ -64,13 +62,7 @@ def answer_as_it_was(work: Work, reference: Reference, protection: Protection) -
     clause = reference.owner.get("returningClause")
     if clause is None:
         return
-    old = new = None
-    if _server_knows_old(work):
-        options = [option["ReturningOption"] for option in clause.get("options", [])]
-        named = {option["option"]: option["value"] for option in options}
-        taken = aliases(reference.owner)
-        old = named.get("RETURNING_OPTION_OLD", None if "old" in taken else "old")
-        new = named.get("RETURNING_OPTION_NEW", None if "new" in taken else "new")
+    old, new = old_and_new(work, reference.owner)
     answer = _Answer(work, reference, protection, old, new)
     for item in clause["exprs"]:
         _answer_item(answer, item["ResTarget"])
@@ -97,11 +89,6 @@ def answer_merge(work: Work, reference: Reference, protection: Protection) -> No
 def _qualifiers(clause: Node) -> set[str]:
     columns = (node["ColumnRef"] for node in walk(clause) if "ColumnRef" in node)
     return {strings(column["fields"])[0] for column in columns}
-
-
-def _server_knows_old(work: Work) -> bool:
-    """Tell whether the server can name the old row in RETURNING."""
-    return work.surroundings.policy.catalog.server_version >= OLD_AND_NEW
 
 
 def _answer_item(answer: _Answer, item: Node) -> None:
