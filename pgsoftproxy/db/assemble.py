@@ -25,6 +25,7 @@ QUERIES: Mapping[str, str] = {
     "routines": queries.ROUTINES,
     "routine_reads": queries.ROUTINE_READS,
     "routine_calls": queries.ROUTINE_CALLS,
+    "marks": queries.MARKS,
 }
 """What `assemble` needs, by the name that it knows the rows by. First what looks past the snapshot."""
 LOCKED_OUT = frozenset({"relations", "indexes", "columns"})
@@ -40,6 +41,7 @@ class Assembled:
     relations: Mapping[int, Relation]
     foreign_keys: tuple[ForeignKey, ...]
     routines: Mapping[int, Routine]
+    marks: Mapping[tuple[int, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ def assemble(rows: Callable[[str], Rows]) -> Assembled:
         calls=_grouped(rows("view_calls")),
     )
     relations = _relations(rows("relations"), _unique_indexes(rows("indexes"), parts), parts)
-    return Assembled(relations, _foreign_keys(rows("foreign_keys"), relations, parts), _routines(rows))
+    keys = _foreign_keys(rows("foreign_keys"), relations, parts)
+    marks = {(oid, name): mark for oid, name, mark in rows("marks")}
+    return Assembled(relations, keys, _routines(rows), marks)
 
 
 def _grouped(rows: Rows) -> dict[int, tuple[int, ...]]:

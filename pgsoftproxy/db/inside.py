@@ -64,4 +64,10 @@ def changed(rows: Sequence[bytes], base: Catalog) -> Catalog | None:
     if parts.keys() != QUERIES.keys():
         return None
     found = assemble(parts.__getitem__)
-    return replace(base, relations=found.relations, foreign_keys=found.foreign_keys, routines=found.routines)
+    return replace(
+        base,
+        relations=found.relations,
+        foreign_keys=found.foreign_keys,
+        routines=found.routines,
+        marks=found.marks,
+    )

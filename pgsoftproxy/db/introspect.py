@@ -100,6 +100,7 @@ async def _load(connection: Connection, locked: list[int]) -> Catalog:
         search_paths={role: path for role, path in paths.items() if role},
         memberships=closure(memberships),
         routines=parts.routines,
+        marks=parts.marks,
     )
 
 

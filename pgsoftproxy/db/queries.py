@@ -184,6 +184,20 @@ WHERE c.relkind IN ('v', 'm')
 ORDER BY 1, 2
 """  # noqa: S608 (constants of this file)
 
+MARKS = """
+SELECT t.tgrelid::int8, t.tgname, pg_catalog.obj_description(t.oid, 'pg_trigger')
+FROM pg_catalog.pg_trigger AS t
+JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname = 'pgsoftproxy'
+WHERE t.tgenabled IN ('O', 'A') AND pg_catalog.obj_description(t.oid, 'pg_trigger') IS NOT NULL
+UNION ALL
+SELECT 0, p.proname, pg_catalog.md5(p.prosrc)
+FROM pg_catalog.pg_proc AS p
+JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname = 'pgsoftproxy'
+ORDER BY 1, 2
+"""
+"""The triggers that call functions of schema pgsoftproxy, and these; see `triggers.Definition.mark`."""
+
 SEARCH_PATHS = """
 SELECT COALESCE(r.rolname, ''), pg_catalog.substr(v.setting, pg_catalog.length('search_path=') + 1)
 FROM pg_catalog.pg_db_role_setting AS s

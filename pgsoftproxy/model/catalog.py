@@ -132,6 +132,8 @@ class Catalog:
     `search_paths` maps a role name to the path its sessions start with (`ALTER ROLE` and `ALTER DATABASE`
     defaults resolved); a role not in it starts with `search_path`. `memberships` maps a role to every role
     that it is a member of, directly or not. `row_routines` are the names of routines that `row.name` calls.
+    `marks` has the project's own triggers and functions in the database: (oid of the table, trigger) to its comment,
+    and (0, function) to the md5 of its body. A trigger that is disabled is not there.
     """
 
     database: str
@@ -142,6 +144,7 @@ class Catalog:
     search_paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     memberships: Mapping[str, frozenset[str]] = field(default_factory=dict)
     routines: Mapping[int, Routine] = field(default_factory=dict)
+    marks: Mapping[tuple[int, str], str] = field(default_factory=dict)
     routines_by_name: Mapping[str, tuple[Routine, ...]] = field(init=False, repr=False, compare=False)
     row_routines: frozenset[str] = field(init=False, repr=False, compare=False)
     _by_name: dict[tuple[str, str], Relation] = field(init=False, repr=False, compare=False)

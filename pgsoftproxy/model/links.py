@@ -245,7 +245,10 @@ def _declared(rule: KeyRule, draft: _Draft) -> Link | None:
     lacking = [name for name in _named(rule) if child.column(name) is None]
     lacking += [name for name in referenced if parent.column(name) is None]
     if lacking or not referenced or len(referenced) != len(rule.columns):
-        what = f'has no column "{lacking[0]}"' if lacking else "has as many columns as those it refers to: no"
+        count = len(referenced)
+        what = (
+            f'has no column "{lacking[0]}"' if lacking else f"needs as many columns as it refers to ({count})"
+        )
         draft.problem(rule, f'key "{rule.name}" of table "{rule.table}" {what}')
         return None
     return Link(

@@ -147,6 +147,7 @@ class Policy:
     exposing: Mapping[int, str] = field(default_factory=dict)
     broken: Mapping[int, str] = field(default_factory=dict)
     destroying: Mapping[int, str] = field(default_factory=dict)
+    unready: Mapping[int, str] = field(default_factory=dict)
     calling: Mapping[int, ViewCalls] = field(default_factory=dict)
     grants: Mapping[str, Grant] = field(default_factory=dict)
     version: int = 0

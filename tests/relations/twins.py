@@ -114,11 +114,11 @@ def run_sequence(twins: Twins, random: Random) -> None:
     twins.compare()
 
 
-def equip(dsn: str, rules: Sequence[KeyRule] = ()) -> None:
+def equip(dsn: str, keys: Sequence[KeyRule] = (), rules: Sequence[TableRule] = (RULE,)) -> None:
     """Create what the links of a database need: functions, triggers, the indexes of parents."""
     catalog = asyncio.run(load_catalog(dsn))
-    policy, _ = compile_policy([RULE], {}, catalog)
-    links, problems = find_links(policy, rules)
+    policy, _ = compile_policy(rules, {}, catalog)
+    links, problems = find_links(policy, keys)
     assert not problems
     with psycopg.connect(dsn) as connection:
         connection.execute(TABLES.encode())
