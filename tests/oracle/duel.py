@@ -112,7 +112,7 @@ def judge(unit: Unit, proxied: bytes, direct: bytes) -> Verdict:
     other = parsed(direct)
     if CANCELLED in (_state(one), _state(other)):
         return Verdict(unit, Outcome.CANCELLED)
-    if one.error and _state(one) != _state(other) and (reason := reason_of(one.error)):
+    if one.error and (reason := reason_of(one.error)):
         return Verdict(unit, Outcome.REFUSED, reason)
     found = answer_differences(one, other, Terms(Naming(_oid, _oid), unit.ordered, unit.origins))
     if found:

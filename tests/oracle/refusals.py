@@ -30,6 +30,23 @@ REFUSALS: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ),
         ("0A000", r"^RETURNING \* of a DELETE", "RETURNING * of a DELETE beside another source"),
         ("0A000", r"^materialized view .* holds rows of", "materialized view"),
+        (
+            "0A000",
+            r"^view .* runs inside the server, past the proxy",
+            "view that calls a function which reads",
+        ),
+        (
+            "0A000",
+            r"runs inside the server, past the proxy.*; it names",
+            "function that names a protected table",
+        ),
+        (
+            "0A000",
+            r"runs inside the server, past the proxy; the proxy cannot see",
+            "function that runs SQL or reads files",
+        ),
+        ("0A000", r"shows values of deleted rows of protected tables$", "statistics of values"),
+        ("0A000", r"^table .* shows rows of protected table", "unprotected parent of a protected child"),
     )
 )
 

@@ -250,7 +250,7 @@ class Expressions(Draw):
             return None
         source, name = self.pick(found)
         if not source.alias:
-            return self.merged(source, name, scope)
+            return self.merged(source, name, visible or scope)
         if (
             not source.crowded
             and self.chance(0.2)

@@ -1,5 +1,7 @@
 """Random items of a FROM list: tables in all spellings, joins of all kinds, sub-selects, functions."""
 
+from dataclasses import replace
+
 from tests.oracle.grammar.expressions import Expressions
 from tests.oracle.grammar.vocabulary import (
     INT,
@@ -39,6 +41,8 @@ class Sources(Expressions):
         roll = self.random.random()
         if self.relations <= 0:
             return self.series()
+        # Unqualified, a name could mean what stands beside it and may not be referred to.
+        seen = tuple(replace(source, crowded=True) for source in beside)
         if depth > 0 and roll < 0.36:
             return self.join(depth - 1, outer, beside)
         if depth > 0 and roll < 0.50:
@@ -47,11 +51,11 @@ class Sources(Expressions):
             word = ""
             if beside and self.chance(0.5):
                 self.use("LATERAL sub-select")
-                word, outer = "LATERAL ", self.inside(outer, beside)
+                word, outer = "LATERAL ", self.inside(outer, seen)
             made = self.sub_select(depth - 1, outer)
             return f"{word}({made.text}) AS {alias}", (Source(alias, made.columns),)
         if roll > 0.95:
-            return self.function(self.inside(outer, beside))
+            return self.function(tuple(replace(known, crowded=True) for known in self.inside(outer, beside)))
         return self.table(outer)
 
     def series(self) -> tuple[str, Scope]:
