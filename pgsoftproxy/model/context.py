@@ -87,7 +87,8 @@ class Values:
 
     `changed` names those that SET gave a value, be it the one they started with: RESET ALL passes over the
     others, even if a SET in the same transaction stands behind a SET LOCAL TO DEFAULT (guc.c: GUC source).
-    `stale`: relations have changed since the catalog was read. `private` is the version of the policy that was
+    `stale`: relations have changed since the catalog was read; `uncovered`, so that any name may lead to protected
+    rows now. `private` is the version of the policy that was
     compiled from a catalog read inside the open transaction, 0 if the one of all sessions is in force.
     `temporary` holds names of temporary relations that are there, of those that could shadow another that matters.
     """
@@ -98,6 +99,7 @@ class Values:
     delete: DeleteMode = DeleteMode.SOFT
     changed: frozenset[Variable] = frozenset()
     stale: bool = False
+    uncovered: bool = False
     private: int = 0
     temporary: frozenset[str] = frozenset()
 
@@ -191,7 +193,10 @@ class Variables:
                 return self._reset_all()
             case ChangesCatalog():
                 # Undone by a ROLLBACK, as a SET LOCAL is; a COMMIT leaves it to who reads the catalog then.
-                return replace(self, current=replace(self.current, stale=True)) if effect.shapes else self
+                if not effect.shapes:
+                    return self
+                uncovered = self.current.uncovered or effect.uncovers
+                return replace(self, current=replace(self.current, stale=True, uncovered=uncovered))
             case ChangesTemporary():
                 made = self.session if effect.local else _with_temporary(self.session, effect)
                 kept = _with_temporary(made, replace(effect, made=frozenset()))
@@ -257,7 +262,7 @@ class Variables:
         session = self.session
         if self.current.stale or self.current.private:
             # What was private is true for all now, but the policy of all does not know it yet.
-            session = replace(session, stale=True, private=0)
+            session = replace(session, stale=True, uncovered=self.current.uncovered, private=0)
         return Variables(self.defaults, session, session, session)
 
     def _rolled_back(self) -> "Variables":

@@ -59,10 +59,12 @@ class ResetsAll:
 class ChangesCatalog:
     """DDL that can change a relation, a key, a view, a role's defaults: the catalog must be read again.
 
-    `shapes`: it can change which relation a name means, or which columns a relation has.
+    `shapes`: it can change which relation a name means, or which columns a relation has. `uncovers`: a name may
+    lead to protected rows afterwards that did not before.
     """
 
     shapes: bool = True
+    uncovers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

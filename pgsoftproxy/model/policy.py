@@ -10,14 +10,10 @@ from fnmatch import fnmatchcase
 
 from pgsoftproxy.model.catalog import TABLES, Catalog, Relation
 from pgsoftproxy.model.context import Grant
-from pgsoftproxy.model.reach import ViewCalls, calling, destroying, exposing
+from pgsoftproxy.model.reach import STATISTICS, ViewCalls, calling, destroying, exposing
 from pgsoftproxy.model.routines import RoutineMemo, RoutineRules
 from pgsoftproxy.model.statements import StatementRules
 
-STATISTICS = frozenset(
-    {"pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic", "pg_statistic_ext_data"}
-)
-"""Relations of pg_catalog whose histograms hold values of rows, deleted ones included."""
 SETTINGS = "pg_settings"
 """The view of pg_catalog by which an UPDATE sets variables."""
 

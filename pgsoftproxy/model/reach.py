@@ -10,13 +10,25 @@ from dataclasses import dataclass
 from pgsoftproxy.model.catalog import TABLES, VIEWS, Catalog, KeyAction, Relation
 from pgsoftproxy.model.routines import OPAQUE
 
+STATISTICS = frozenset(
+    {"pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic", "pg_statistic_ext_data"}
+)
+"""Relations of pg_catalog whose histograms hold values of rows, deleted ones included."""
+_STATISTICS = re.compile(rf"\b({'|'.join(sorted(STATISTICS))})\b")
 _OPAQUE_CALL = re.compile(rf"\b({'|'.join(sorted(OPAQUE))})\(")
 """As definitions are printed: without a blank before the parenthesis."""
 
 
 def exposing(hidden: Mapping[int, str], catalog: Catalog) -> dict[int, str]:
-    """Map each view, matview and parent through which rows of a hidden relation can be read to its label."""
+    """Map each view, matview and parent through which rows of a hidden relation can be read to its label.
+
+    Views of the server's own statistics are among them: histograms hold values of rows.
+    """
     found: dict[int, str] = {}
+    for relation in catalog.relations.values() if hidden else ():
+        named = names_statistics(relation.definition or "")
+        if named is not None:
+            found[relation.oid] = f"pg_catalog.{named}"
     grew = True
     while grew:
         grew = False
@@ -28,6 +40,12 @@ def exposing(hidden: Mapping[int, str], catalog: Catalog) -> dict[int, str]:
                 found[relation.oid] = label
                 grew = True
     return found
+
+
+def names_statistics(definition: str) -> str | None:
+    """Return which of the server's statistics a definition names, if it does."""
+    found = _STATISTICS.search(definition)
+    return None if found is None else found[1]
 
 
 def destroying(hidden: Mapping[int, str], catalog: Catalog) -> dict[int, str]:

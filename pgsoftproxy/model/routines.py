@@ -28,10 +28,11 @@ OPAQUE = frozenset(
         "run_command_on_placements",
         "run_command_on_all_nodes",
     }
-    | {"bt_page_items", "gist_page_items", "brin_page_items", "pg_background_launch"}
+    | {"bt_page_items", "gist_page_items", "brin_page_items", "pg_background_launch", "pg_get_wal_block_info"}
+    | {"heap_force_kill", "heap_force_freeze", "st_estimatedextent", "st_estimated_extent", "_postgis_stats"}
 )
 """Functions of the server and its extensions that run SQL given as text, or read tables given by name, by file or
-from the log of changes."""
+from the log of changes or statistics; and two that remove rows or bring them back below all rules."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class ErrorTranslation:
-    """Put `refusal` in place of a server error of this SQLSTATE whose message holds `marker`."""
+    """Put `refusal` in place of a server error of this SQLSTATE, or class of them, whose message holds `marker`."""
 
     sqlstate: str
     marker: str

@@ -29,6 +29,7 @@ from pgsoftproxy.rewrite.plan import (
 from pgsoftproxy.rewrite.predicates import quote_identifier, quote_literal
 from pgsoftproxy.rewrite.query import Query, rewrite_query
 from pgsoftproxy.rewrite.resolve import Surroundings
+from pgsoftproxy.rewrite.rules.find_uncovering import find_uncovering, refuse_uncovered
 from pgsoftproxy.rewrite.rules.follow_session import executed_name, follow_session
 from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting, show_value
 from pgsoftproxy.rewrite.rules.follow_temporary import follow_temporary, makes_temporary, name_temporary
@@ -40,9 +41,11 @@ from pgsoftproxy.rewrite.rules.refuse_opaque import (
     is_allowed_body,
     judge_body,
     judge_calls,
+    judge_made,
     judge_views,
 )
 from pgsoftproxy.rewrite.rules.refuse_unlike import refuse_unlike
+from pgsoftproxy.rewrite.rules.withhold_values import withhold_values
 from pgsoftproxy.rewrite.scope import Findings, find
 from pgsoftproxy.rewrite.tokens import SEMICOLON, Tokens, Uncertain
 from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged, unwrapped
@@ -224,6 +227,8 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
     context, policy = surroundings.context, surroundings.policy
     if tag == "VariableShowStmt":
         return _plan_show(text, raw, kind, context)
+    if tag not in INDEPENDENT:
+        refuse_uncovered(surroundings)
     findings = find(raw["stmt"], policy.names)
     judged = NOTHING
     if (findings.calls or policy.catalog.row_routines) and policy.names:
@@ -274,12 +279,20 @@ def _decide_utility(found: _Statement, effects: list[Effect]) -> _Outcome:
         judged += judge_body(tag, statement, found.findings, surroundings)
     else:
         inside = rewrite_query(found.query, None)
-        judged += Judgement(inside.plan.warnings)
+        judged += Judgement(inside.plan.warnings) + judge_made(tag, statement, surroundings)
     judged += judge_utility(tag, statement, surroundings)
     if tag in CHANGING and not makes_temporary(found.raw["stmt"], surroundings):
-        effects.append(ChangesCatalog(shapes=tag not in KEEPING))
+        uncovers = find_uncovering(tag, statement, surroundings)
+        effects.append(ChangesCatalog(shapes=tag not in KEEPING, uncovers=uncovers))
     outcome = Outcome.REWRITTEN if found.temporary else Outcome.FORWARDED
-    plan = StatementPlan(found.kind, outcome, effects=tuple(effects), depends=tag not in INDEPENDENT)
+    translations = withhold_values(tag, statement, surroundings)
+    plan = StatementPlan(
+        found.kind,
+        outcome,
+        effects=tuple(effects),
+        translations=translations,
+        depends=tag not in INDEPENDENT,
+    )
     return _Outcome(_told(plan, judged), found.temporary)
 
 

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from pgsoftproxy.model.catalog import Relation, RelationKind
-from pgsoftproxy.model.policy import STATISTICS, Policy
-from pgsoftproxy.model.reach import ViewCalls
+from pgsoftproxy.model.policy import Policy
+from pgsoftproxy.model.reach import STATISTICS, ViewCalls
 from pgsoftproxy.model.routines import COMPILED, OPAQUE, READABLE, Finding, Routine, RoutineClass
 from pgsoftproxy.rewrite.bodies import Body, Word, read_body
 from pgsoftproxy.rewrite.verify import is_guarded, proves

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from pgsoftproxy.rewrite.tree import LEAVES, QUERIES, Node, strings
 
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+TOAST = "pg_toast_"
+"""How the names of the tables begin that hold the long values of others; they are not in the catalog."""
 NO_CTES: frozenset[str] = frozenset()
 
 
@@ -108,7 +110,7 @@ _Handler = Callable[[str, Any, Node, _Scope], None]
 
 
 def find(statement: Node, names: Collection[str]) -> Findings:
-    """Walk one statement (`{Tag: fields}`), reporting relations whose bare name is in `names`."""
+    """Walk one statement (`{Tag: fields}`), reporting relations whose bare name is in `names`, and TOAST."""
     walker = _Walker(names)
     walker.walk(statement)
     return walker.findings
@@ -228,7 +230,8 @@ class _Walker:
     def _report(self, reference: Reference, ctes: frozenset[str]) -> None:
         node = reference.node
         name = node["relname"]
-        if name not in self.names or ("schemaname" not in node and name in ctes):
+        known = name in self.names or (name.startswith(TOAST) and self.names)
+        if not known or ("schemaname" not in node and name in ctes):
             return
         seen = (reference.use, reference.location)
         if seen not in self.seen:

@@ -10,6 +10,7 @@ from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import VIEWS, Relation, RelationKind
 from pgsoftproxy.model.context import EVERYTHING, LIVE, Context, SearchPath, Values, Variables, VisibilityMode
 from pgsoftproxy.model.policy import Mode, Policy, Protection
+from pgsoftproxy.model.reach import names_statistics
 from pgsoftproxy.model.routines import Action
 from pgsoftproxy.rewrite.guards import (
     GuardColumn,
@@ -98,6 +99,8 @@ def is_guarded(view: Relation, policy: Policy) -> bool:
 
 def proves(definition: str, policy: Policy) -> bool:
     """Tell whether a statement that the server has stored, as it prints it, deals with live rows only."""
+    if names_statistics(definition) is not None:
+        return False
     prover = _Prover(Surroundings(policy, PRINTED), printed=True)
     try:
         statements = parse(definition)

@@ -54,7 +54,7 @@ def replacement(fields: Fields, statements: Iterable[StatementPlan]) -> tuple[St
         ):
             return statement, refusal
         for translation in statement.translations:
-            if sqlstate == translation.sqlstate.encode() and translation.marker.encode() in message:
+            if sqlstate.startswith(translation.sqlstate.encode()) and translation.marker.encode() in message:
                 return statement, translation.refusal
     return None
 

@@ -114,7 +114,7 @@ class Tracker:
         `private` is then the version of the policy that knows it. No effect may be pending.
         """
         if private:
-            current = replace(self.confirmed.current, stale=False, private=private)
+            current = replace(self.confirmed.current, stale=False, uncovered=False, private=private)
             self.confirmed = replace(self.confirmed, current=current)
             self.settle()
         else:
@@ -210,11 +210,12 @@ def _flat(variables: Variables) -> bool:
 
 
 def _fresh(values: Values) -> Values:
-    return replace(values, stale=False, private=0) if values.stale or values.private else values
+    known = not values.stale and not values.private
+    return values if known else replace(values, stale=False, uncovered=False, private=0)
 
 
 def _doubted(values: Values) -> Values:
-    return replace(values, stale=True, private=0) if values.private else values
+    return replace(values, stale=True, uncovered=True, private=0) if values.private else values
 
 
 def _with_path(variables: Variables, wrong: SearchPath, right: SearchPath) -> Variables:

@@ -34,6 +34,20 @@ SELECT users.n FROM pairs(2) AS users (n) ORDER BY 1
 -- case: a user function with a sub-select in SELECT
 SELECT twice((SELECT max(age) FROM users)), twice(id::int) FROM tasks ORDER BY 2
 
+-- case: xmltable over a sub-select
+-- max-version: 15
+SELECT x.* FROM XMLTABLE('/us/u' PASSING (SELECT xmlelement(name us, xmlagg(xmlelement(name u, xmlattributes(id), name) ORDER BY id)) FROM users)
+    COLUMNS place FOR ORDINALITY, id int PATH '@id', name text PATH '.' DEFAULT (SELECT min(name) FROM users)) AS x ORDER BY place
+
+-- case: xmltable that is lateral to a table, with paths and defaults of sub-selects
+-- max-version: 15
+SELECT u.id, x.* FROM users u LEFT JOIN XMLTABLE(XMLNAMESPACES('http://x' AS n), 'a' PASSING xmlelement(name a, u.name)
+    COLUMNS n text PATH (SELECT CASE count(*) WHEN 8 THEN '.' END FROM users), m text PATH 'b' DEFAULT (SELECT max(title) FROM tasks)) x ON true ORDER BY u.id
+
+-- case: xmltable on a server that may lack libxml
+-- expect: any
+SELECT x.n FROM XMLTABLE('/u' PASSING xmlelement(name u, (SELECT max(name) FROM users)) COLUMNS n text PATH '.') AS x, tasks
+
 -- case: json_table over a sub-select
 -- min-version: 17
 SELECT j.* FROM JSON_TABLE((SELECT jsonb_agg(to_jsonb(t) ORDER BY t.id) FROM tasks t), '$[*]' COLUMNS (id int PATH '$.id', title text PATH '$.title')) AS j ORDER BY id

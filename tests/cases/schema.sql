@@ -292,6 +292,10 @@ CREATE VIEW app.city_sizes AS
     UNION ALL SELECT 'all', count(*), NULL FROM app.users;
 CREATE VIEW app."Odd View" WITH (security_barrier) AS
     SELECT w."Id", w AS "whole row", w."Deleted At" FROM app."Weird Name" w WHERE w."Id" > 0 WITH CHECK OPTION;
+CREATE MATERIALIZED VIEW app.order_numbers AS
+    SELECT CASE WHEN note LIKE '%-9d41%' THEN note::int ELSE id END AS n FROM app.orders WITH NO DATA;
+CREATE VIEW app.histograms AS SELECT tablename, histogram_bounds::text AS bounds FROM pg_stats;
+CREATE VIEW app.histogram_counts AS SELECT count(*) FROM app.histograms;
 CREATE VIEW app.event_kinds AS SELECT kind FROM app.events;
 CREATE VIEW public.tasks AS SELECT id, title FROM app.tasks WHERE NOT is_deleted;
 CREATE VIEW app.measure_sums AS SELECT date_trunc('year', day)::date AS year, sum(value) AS value FROM app.measures GROUP BY 1;

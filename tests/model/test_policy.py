@@ -6,7 +6,6 @@ from pgsoftproxy.model.catalog import Catalog, Column, ForeignKey, KeyAction, Re
 from pgsoftproxy.model.context import Grant, VisibilityMode
 from pgsoftproxy.model.policy import (
     SETTINGS,
-    STATISTICS,
     ColumnKind,
     Mode,
     Policy,
@@ -14,6 +13,7 @@ from pgsoftproxy.model.policy import (
     TableRule,
     compile_policy,
 )
+from pgsoftproxy.model.reach import STATISTICS
 
 TIMESTAMPTZ = "timestamp with time zone"
 STAMPED = (Column("id", "integer"), Column("deleted_at", TIMESTAMPTZ))

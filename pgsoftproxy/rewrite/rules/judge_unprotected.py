@@ -3,12 +3,13 @@
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import Relation
 from pgsoftproxy.model.context import EVERYTHING
-from pgsoftproxy.model.policy import SETTINGS, STATISTICS, Mode
+from pgsoftproxy.model.policy import SETTINGS, Mode
+from pgsoftproxy.model.reach import STATISTICS
 from pgsoftproxy.model.statements import StatementClass
 from pgsoftproxy.rewrite.plan import Warned
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules.apply_choice import apply_choice
-from pgsoftproxy.rewrite.scope import Reference, Use
+from pgsoftproxy.rewrite.scope import TOAST, Reference, Use
 from pgsoftproxy.rewrite.verify import writes_as_it_stands
 
 
@@ -56,6 +57,8 @@ def _is_harmless(tag: str, reference: Reference, relation: Relation) -> bool:
 def judge_system(reference: Reference, surroundings: Surroundings) -> tuple[Warned, ...]:
     """Judge a reference whose name may be that of a relation of the server. Raises StatementRefused."""
     node = reference.node
+    if node["relname"].startswith(TOAST):
+        return _judge_toast(reference, surroundings)
     if node.get("schemaname", "pg_catalog") != "pg_catalog":
         return ()
     if node["relname"] == SETTINGS and reference.use not in {Use.READ, Use.NAMED}:
@@ -67,6 +70,17 @@ def judge_system(reference: Reference, surroundings: Surroundings) -> tuple[Warn
         surroundings,
         f'"{node["relname"]}" shows values of deleted rows of protected tables',
         "A role that may see all rows may read it after SET pgsoftproxy.visibility = 'all'.",
+    )
+
+
+def _judge_toast(reference: Reference, surroundings: Surroundings) -> tuple[Warned, ...]:
+    if reference.use is Use.NAMED or not surroundings.policy.hides:
+        return ()
+    if surroundings.values.visibility == EVERYTHING and reference.use is Use.READ:
+        return ()
+    raise StatementRefused(
+        f'"{reference.node["relname"]}" may hold long values of deleted rows of a protected table',
+        hint="Query the table itself.",
     )
 
 

@@ -141,6 +141,8 @@ def _judge(tag: str, statement: Node, judge: _Judge) -> None:
             judge.relation("CREATE RULE", judge.surroundings.relation(statement["relation"]))
         case "CreatePublicationStmt" | "AlterPublicationStmt":
             _judge_publication(statement, judge)
+        case "CreateForeignServerStmt" | "CreateForeignTableStmt" | "ImportForeignSchemaStmt":
+            _judge_foreign(judge)
         case _:
             pass
 
@@ -225,6 +227,15 @@ def _judge_column(what: str, name: str, relation: Relation | None, judge: _Judge
     protection = judge.policy.protections.get(relation.oid) if relation is not None else None
     if protection is not None and name in {protection.column, protection.deleted_by, protection.deletion_id}:
         judge.protection(f'{what} "{name}"', protection)
+
+
+def _judge_foreign(judge: _Judge) -> None:
+    if judge.policy.hides:
+        message = (
+            "a foreign table may lead back into this database, or to files of the server, past the proxy"
+        )
+        hint = "A role with hard_delete = true may, after SET pgsoftproxy.delete = 'hard'."
+        judge.warnings.extend(apply_choice(StatementClass.FOREIGN_TABLES, judge.surroundings, message, hint))
 
 
 def _judge_publication(statement: Node, judge: _Judge) -> None:

@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import Relation
 from pgsoftproxy.model.context import EVERYTHING, VisibilityMode
-from pgsoftproxy.model.policy import STATISTICS, Policy
+from pgsoftproxy.model.policy import Policy
+from pgsoftproxy.model.reach import STATISTICS
 from pgsoftproxy.model.routines import OPAQUE, Action, Finding, Routine, RoutineClass
 from pgsoftproxy.rewrite.bodies import definition_of, read_body
 from pgsoftproxy.rewrite.plan import Warned
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.routines import body_findings, findings_of, is_allowed, view_findings
 from pgsoftproxy.rewrite.scope import Findings, Reference, Use
-from pgsoftproxy.rewrite.tree import Node, strings
+from pgsoftproxy.rewrite.tree import Node, strings, walk
 
 FOLLOWED = frozenset(
     "search_path set_config standard_conforming_strings client_encoding session_replication_role "
     "session_authorization".split()
 )
 """Words by which a block could change a setting that the session follows, or that must stay as it is."""
+MAKERS = frozenset(
+    "DefineStmt CreateCastStmt CreateOpClassStmt AlterOpFamilyStmt CreateTransformStmt CreateRangeStmt".split()
+)
+"""What makes things that call routines without naming them."""
 _WHY = {
     RoutineClass.EXISTING: 'it names "{}", which is protected',
     RoutineClass.BODIES: 'it names "{}", which is protected',
@@ -96,6 +101,20 @@ def judge_body(tag: str, statement: Node, found: Findings, surroundings: Surroun
     for language, text in definition_of(statement):
         findings.extend(body_findings(text, language, policy))
     return _judge(what, findings, surroundings)
+
+
+def judge_made(tag: str, statement: Node, surroundings: Surroundings) -> Judgement:
+    """Judge the routines that an operator, cast, aggregate or the like would call unnamed. Raises StatementRefused."""
+    if tag not in MAKERS:
+        return NOTHING
+    named = [strings(node["objname"]) for node in walk(statement) if "objname" in node]
+    parts = (*statement.get("definition", ()), *statement.get("params", ()))
+    named += [strings(node["names"]) for part in parts for node in walk(part) if "names" in node]
+    known, judgement = surroundings.policy.catalog.routines_by_name, NOTHING
+    for names in named:
+        if names[-1] in known:
+            judgement += _judge_routines(names, known[names[-1]], surroundings)
+    return judgement
 
 
 def is_allowed_body(statement: Node, surroundings: Surroundings) -> bool:
