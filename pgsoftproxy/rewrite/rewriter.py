@@ -15,6 +15,7 @@ from pgsoftproxy.model.effects import ChangesCatalog, Effect, Executes, Prepares
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import LARGE_TEXT
 from pgsoftproxy.rewrite.edits import EditList, apply_edits
+from pgsoftproxy.rewrite.kinds import KINDS, MAKING, WRAPPERS
 from pgsoftproxy.rewrite.plan import (
     REFUSAL_SQL,
     Forward,
@@ -50,29 +51,6 @@ from pgsoftproxy.rewrite.scope import Findings, find
 from pgsoftproxy.rewrite.tokens import SEMICOLON, Tokens, Uncertain
 from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged, unwrapped
 from pgsoftproxy.rewrite.verify import verify, verify_tree
-
-KINDS = {
-    "SelectStmt": Kind.SELECT,
-    "InsertStmt": Kind.INSERT,
-    "UpdateStmt": Kind.UPDATE,
-    "DeleteStmt": Kind.DELETE,
-    "MergeStmt": Kind.MERGE,
-    "CopyStmt": Kind.COPY,
-    "TruncateStmt": Kind.TRUNCATE,
-    "TransactionStmt": Kind.TRANSACTION,
-    "VariableSetStmt": Kind.SET,
-    "PrepareStmt": Kind.PREPARE,
-    "ExecuteStmt": Kind.EXECUTE,
-    "ExplainStmt": Kind.EXPLAIN,
-    "DeclareCursorStmt": Kind.CURSOR,
-    "FetchStmt": Kind.CURSOR,
-}
-WRAPPERS = frozenset(
-    "PrepareStmt DeclareCursorStmt ExplainStmt CreateTableAsStmt CopyStmt CallStmt ViewStmt".split()
-)
-"""Statements besides the queries themselves that a query may stand in and be rewritten."""
-MAKING = frozenset({"CreateTableAsStmt", "ViewStmt", "CreateFunctionStmt"})
-"""Those of them that change the catalog."""
 
 
 @dataclass(frozen=True, slots=True)

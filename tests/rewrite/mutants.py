@@ -9,6 +9,7 @@ import pytest
 from pgsoftproxy.model.catalog import Relation
 from pgsoftproxy.rewrite import predicates, query, rewriter, scope
 from pgsoftproxy.rewrite.edits import EditList
+from pgsoftproxy.rewrite.kinds import MAKING
 from pgsoftproxy.rewrite.plan import Kind, StatementPlan
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules import (
@@ -202,7 +203,7 @@ def judges_views(judgement: ViewJudgement) -> Callable[[Patch], None]:
 
 def leaves_what_is_stored(asked: query.Query, tokens: Any) -> query.Result:
     """Rewrite nothing in a CREATE."""
-    if any(tag in asked.statement for tag in rewriter.MAKING):
+    if any(tag in asked.statement for tag in MAKING):
         return query.Result(StatementPlan(Kind.DDL))
     return query.rewrite_query(asked, tokens)
 
