@@ -4,10 +4,18 @@ Reads the parameters as ProcessStartupPacket and process_postgres_switches do; m
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pgsoftproxy.errors import ClientProtocolError, StatementRefused
-from pgsoftproxy.model.context import UNCERTAIN_PATH, DeleteMode, Grant, SearchPath, Values, Visibility
+from pgsoftproxy.model.context import (
+    UNCERTAIN_PATH,
+    DeleteMode,
+    Grant,
+    SearchPath,
+    Values,
+    Visibility,
+    VisibilityMode,
+)
 from pgsoftproxy.model.parsing import parse_delete_mode, parse_search_path, parse_visibility
 
 NEWEST_MINOR = 2
@@ -22,6 +30,9 @@ CODECS = {
     "iso88591": "latin-1",
 }
 """Client encodings by their name as clean_encoding_name leaves it, with the Python codec to read texts by."""
+
+BACKUPS = frozenset({"pg_dump"})
+"""Programs, by application_name, whose output nobody reads until it is needed: a part would pass for the whole."""
 
 UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
 
@@ -45,6 +56,7 @@ class Startup:
     codec: str = "utf-8"
     search_path: SearchPath | None = None
     visibility: Visibility = field(default_factory=Visibility)
+    visibility_given: bool = False
     delete: DeleteMode = DeleteMode.SOFT
     role: str | None = None
     hopeless: bool = False
@@ -53,6 +65,22 @@ class Startup:
         """Return the values that the session's variables start with; `search_path` is the role's own."""
         path = self.search_path or SearchPath(search_path)
         return Values(self.role or self.user, path, self.visibility, self.delete)
+
+    def complete(self, grant: Grant, *, hides: bool) -> "Startup":
+        """Return what a backup program starts with where rows are hidden: all of them, if it did not choose.
+
+        Raises StatementRefused (42501) if the role may not see them: a backup is never silently partial.
+        """
+        if self.application_name not in BACKUPS or self.visibility_given or not hides:
+            return self
+        if VisibilityMode.ALL not in grant.visibility:
+            raise StatementRefused(
+                f'a dump by role "{self.user}" would lack the deleted rows',
+                hint="Use a role with visibility all, or dump the live rows only, "
+                "by PGOPTIONS='-c pgsoftproxy.visibility=live'.",
+                sqlstate="42501",
+            )
+        return replace(self, visibility=Visibility(VisibilityMode.ALL))
 
     def check(self, grant: Grant) -> None:
         """Raise StatementRefused (42501) where the packet asks for more than the role may."""
@@ -107,6 +135,7 @@ def read_startup(minor: int, parameters: Iterable[tuple[bytes, bytes]]) -> Start
         codec=_codec(wanted.get("client_encoding", "utf8")),
         search_path=_search_path(wanted.get("search_path")),
         visibility=_visibility(wanted.get("pgsoftproxy.visibility", "live")),
+        visibility_given="pgsoftproxy.visibility" in wanted,
         delete=_delete(wanted.get("pgsoftproxy.delete", "soft")),
         role=wanted["role"] if wanted.get("role", "none") != "none" else None,
         hopeless=options is None,

@@ -75,6 +75,7 @@ class State:
         """Take the startup values; raises StatementRefused where they exceed what the role may."""
         grant = policy.grant(startup.user)
         startup.check(grant)
+        startup = startup.complete(grant, hides=policy.hides)
         self.startup = startup
         self.shared = policy
         self.codec = startup.codec

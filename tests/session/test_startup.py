@@ -144,3 +144,19 @@ def test_more_than_the_role_may_is_refused() -> None:
         with pytest.raises(ProxyError) as caught:
             read(**parameters).check(Grant())
         assert caught.value.sqlstate == "42501"
+
+
+def test_a_backup_sees_all_where_the_role_may_and_rows_are_hidden() -> None:
+    grant = Grant(frozenset(VisibilityMode))
+    assert read(application_name="pg_dump").complete(grant, hides=True).visibility == ALL
+    assert read(application_name="pg_dump").complete(grant, hides=False).visibility == Visibility()
+    assert read(application_name="psql").complete(grant, hides=True).visibility == Visibility()
+
+
+def test_a_backup_that_would_be_partial_is_refused_unless_it_asked_for_that() -> None:
+    with pytest.raises(ProxyError, match="would lack the deleted rows") as refused:
+        read(application_name="pg_dump").complete(Grant(), hides=True)
+    assert refused.value.sqlstate == "42501"
+    chosen = read(application_name="pg_dump", options="-c pgsoftproxy.visibility=live")
+    assert chosen.complete(Grant(), hides=True).visibility == Visibility()
+    assert read(application_name="pg_dump").complete(Grant(), hides=False).visibility == Visibility()
