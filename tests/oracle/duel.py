@@ -14,7 +14,7 @@ from tests.oracle.refusals import reason_of
 NEEDLES = (CANARY.lower(), CANARY_IN_HEX.lower())
 CANCELLED = "57014"
 STATEMENT_TIMEOUT = "10s"
-IN_FAILED_TRANSACTION = "25P02"
+INVALID_REFERENCE = "42P10"
 
 
 class Outcome(Enum):
@@ -114,10 +114,19 @@ def judge(unit: Unit, proxied: bytes, direct: bytes) -> Verdict:
         return Verdict(unit, Outcome.CANCELLED)
     if one.error and (reason := reason_of(one.error)):
         return Verdict(unit, Outcome.REFUSED, reason)
+    if _is_about_a_join(one, other):
+        return Verdict(unit, Outcome.ERRED, _state(one))
     found = answer_differences(one, other, Terms(Naming(_oid, _oid), unit.ordered, unit.origins))
     if found:
         return Verdict(unit, Outcome.DISAGREED, "\n".join(found), proxied, direct)
     return Verdict(unit, Outcome.ERRED if one.error else Outcome.AGREED, _state(one), proxied)
+
+
+def _is_about_a_join(one: Answer, other: Answer) -> bool:
+    """Tell whether both refuse a name where it stands, and differ in what they call it: that is documented."""
+    if one.error is None or other.error is None or one.error["C"] != other.error["C"]:
+        return False
+    return one.error["C"] == INVALID_REFERENCE and '"unnamed_join"' in one.error["M"]
 
 
 def _opened(side: Side) -> Client:
