@@ -135,7 +135,9 @@ class Writes(Selects):
     def insert(self) -> str:
         """Return an INSERT of rows with new keys."""
         self.use("INSERT")
-        table = self.pick([known for known in KEYED if known.root == "" or "day" in known.columns])
+        table = self.pick(
+            [known for known in self.untouched(KEYED) if not known.root or "day" in known.columns]
+        )
         columns, values = self.filled(table, "s.k", "s.v")
         if self.chance(0.3):
             self.use("INSERT VALUES")
@@ -158,9 +160,11 @@ class Writes(Selects):
     def upsert(self) -> str:
         """Return an INSERT ... ON CONFLICT: its rows never meet each other, and live rows sometimes."""
         self.use("ON CONFLICT")
-        fitting = [known for known in KEYED if known.full_key != "-" and "day" not in known.columns]
+        fitting = [
+            known for known in self.untouched(KEYED) if known.full_key != "-" and "day" not in known.columns
+        ]
         several = [known for known in fitting if known.qualified in ("app.users", "app.accounts")]
-        table = self.pick(several if self.chance(0.4) else fitting)
+        table = self.pick(several if several and self.chance(0.4) else fitting)
         live = ", ".join(f"({value})" for value in self.random.sample(table.live, min(2, len(table.live))))
         rows = f"SELECT k, 'up' || k AS v FROM (VALUES {live}, ({FRESH}), ({FRESH + 1})) AS f (k)"
         target = f"({self.spell(table.key)})"
@@ -243,8 +247,7 @@ class Writes(Selects):
 
     def target(self, tables: tuple[Table, ...]) -> tuple[Table, Source, str]:
         """Return a table to write to, as a source and as it is written."""
-        fresh = [table for table in tables if self.family(table).isdisjoint(self.written)]
-        table = self.pick(fresh)
+        table = self.pick(self.untouched(tables))
         self.written |= {table.state}
         if table.view:
             self.use("write through a view")
@@ -263,6 +266,10 @@ class Writes(Selects):
         self.use("write without an alias")
         self.named_bare.add(table.name)
         return table, Source(table.name, table.columns, table=not table.view), name
+
+    def untouched(self, tables: tuple[Table, ...]) -> list[Table]:
+        """Return the tables that no WITH writes to: what becomes of a row that is written twice is nobody's promise."""
+        return [table for table in tables if self.family(table).isdisjoint(self.written)]
 
     def family(self, table: Table) -> set[str]:
         """Return the relations that a write to a table may change."""
