@@ -7,12 +7,15 @@ import re
 from datetime import datetime
 
 from pgsoftproxy.model.context import DeleteMode, Visibility, VisibilityMode
+from pgsoftproxy.model.names import cut, fold
 
 _VISIBILITY = re.compile(
     r"\s*(?P<mode>live|all|deleted|as_of)(?:\s+(?P<as_of>[0-9][0-9T:.+\-Z ]*?))?(?:\s+for\s+(?P<tables>.+?))?\s*",
     re.IGNORECASE | re.DOTALL,
 )
-_IDENTIFIER = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",.]+))\s*')
+_SPACES = " \t\n\r\f"
+"""What scanner_isspace takes for white space in every version, no more: others may be part of a name."""
+_IDENTIFIER = re.compile(rf'[{_SPACES}]*(?:"((?:[^"]|"")*)"|([^\s",.]+))[{_SPACES}]*')
 
 
 def parse_visibility(text: str) -> Visibility:
@@ -60,7 +63,7 @@ def parse_delete_mode(text: str) -> DeleteMode:
 
 def parse_search_path(text: str) -> tuple[str, ...]:
     """Read a search_path string by the rules of SplitIdentifierString; raise ValueError if the server would."""
-    if not text.strip():
+    if not text.strip(_SPACES):
         return ()
     names: list[str] = []
     at = 0
@@ -69,7 +72,7 @@ def parse_search_path(text: str) -> tuple[str, ...]:
         if match is None:
             raise ValueError(f'invalid search_path: "{text}"')
         quoted, bare = match.groups()
-        names.append(_truncated(quoted.replace('""', '"') if quoted is not None else bare.lower()))
+        names.append(cut(quoted.replace('""', '"') if quoted is not None else fold(bare)))
         at = match.end()
         if at == len(text):
             return tuple(name for name in names if name)
@@ -88,7 +91,7 @@ def _tables(text: str) -> list[tuple[str, str]]:
             if match is None:
                 raise ValueError(f'invalid table list in visibility: "{text}"')
             quoted, bare = match.groups()
-            parts.append(_truncated(quoted.replace('""', '"') if quoted is not None else bare.lower()))
+            parts.append(cut(quoted.replace('""', '"') if quoted is not None else fold(bare)))
             at = match.end()
             if at == len(text) or text[at] != ".":
                 break
@@ -101,8 +104,3 @@ def _tables(text: str) -> list[tuple[str, str]]:
         if text[at] != ",":
             raise ValueError(f'invalid table list in visibility: "{text}"')
         at += 1
-
-
-def _truncated(name: str) -> str:
-    # NAMEDATALEN - 1 bytes, never in the middle of a character.
-    return name.encode()[:63].decode(errors="ignore")

@@ -12,11 +12,10 @@ from typing import Any
 from pglast.parser import ParseError, scan
 
 from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.names import NAME_BYTES, cut, fold
 from pgsoftproxy.rewrite.tokens import COMMENTS, DOT, LPAREN
 from pgsoftproxy.rewrite.tree import Node, constant, parse, strings, walk
 
-NAME_BYTES = 63
-"""A longer name is cut off by the server (NAMEDATALEN)."""
 DEEPEST = 8
 """Strings in strings beyond this are read as words without an order."""
 OPERATES = frozenset({"Op", "COLLATE", "ASCII_40", "TYPECAST", "ASCII_91"})
@@ -72,7 +71,7 @@ class _Reader:
                 self.runs_text = self.runs_text or _runs_text(tokens, index)
             elif token.name == "UIDENT" or source[0] == '"' or source[0].isalpha() or source[0] == "_":
                 qualifier = _qualifier(text, tokens, index)
-                name = _cut(_value(text, tokens, index))
+                name = cut(_value(text, tokens, index))
                 self.words.add(Word(name, qualifier, after == LPAREN))
 
     def _literal(self, value: str, depth: int, *, dynamic: bool) -> None:
@@ -87,7 +86,7 @@ class _Reader:
     def _read_roughly(self, text: str, dynamic: bool) -> None:
         # What cannot be split into tokens: every word may be a name, folded or not, and may be called.
         found = set(_WORD.findall(text))
-        self.words.update(Word(name, None, True) for word in found for name in (word, _folded(word)))
+        self.words.update(Word(name, None, True) for word in found for name in (word, fold(word)))
         self.words.update(Word(part.replace('""', '"'), None, True) for part in text.split('"'))
         self.runs_text = self.runs_text or (dynamic and "execute" in {word.lower() for word in found})
 
@@ -103,7 +102,7 @@ def _runs_text(tokens: list[Any], index: int) -> bool:
 def _qualifier(text: str, tokens: list[Any], index: int) -> str | None:
     if index < 2 or tokens[index - 1].name != DOT:
         return None
-    return _cut(_value(text, tokens, index - 2))
+    return cut(_value(text, tokens, index - 2))
 
 
 def _value(text: str, tokens: list[Any], index: int) -> str:
@@ -122,7 +121,7 @@ def _value(text: str, tokens: list[Any], index: int) -> str:
     if source[:1] == "$" and token.name == "SCONST":
         mark = source.index("$", 1) + 1
         return source[mark:-mark]
-    return _folded(source)
+    return fold(source)
 
 
 def _parsed(source: str) -> str:
@@ -138,19 +137,6 @@ def _parsed(source: str) -> str:
         if "ColumnRef" in node:
             return strings(node["ColumnRef"]["fields"])[0]
     return source
-
-
-def _folded(word: str) -> str:
-    """Fold as the server does in UTF8: ASCII letters only."""
-    if word.isascii():
-        return word.lower()
-    return "".join(char.lower() if char.isascii() else char for char in word)
-
-
-def _cut(name: str) -> str:
-    if len(name) * 4 <= NAME_BYTES:
-        return name
-    return name.encode(errors="replace")[:NAME_BYTES].decode(errors="ignore")
 
 
 def definition_of(statement: Node) -> Iterator[tuple[str, str | None]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pgsoftproxy.errors import ClientProtocolError, Refusal
+from pgsoftproxy.model.names import NAME_BYTES
 from pgsoftproxy.rewrite.plan import Kind, Plan, depends
 from pgsoftproxy.session import sqlnames
 from pgsoftproxy.session.batches import plan_batch
@@ -14,7 +15,7 @@ from pgsoftproxy.session.inside import InsideReader
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.replies import NOTHING, Owed, Owes, effects_of
 from pgsoftproxy.session.state import State
-from pgsoftproxy.session.statements import NAME_BYTES, Confirmable, Prepared, Script, Waits
+from pgsoftproxy.session.statements import Confirmable, Prepared, Script, Waits
 from pgsoftproxy.session.texts import (
     FASTPATH,
     REFUSAL_TEXT,

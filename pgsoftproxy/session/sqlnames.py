@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import Context
 from pgsoftproxy.model.effects import Deallocates, DiscardsAll, Executes, Prepares
+from pgsoftproxy.model.names import NAME_BYTES
 from pgsoftproxy.rewrite.plan import Kind, Plan, Refused, Retag, StatementPlan
 from pgsoftproxy.session.again import Again
 from pgsoftproxy.session.state import State
-from pgsoftproxy.session.statements import NAME_BYTES, WAIT, Confirmable, Prepared, Script, Waits, sent_text
+from pgsoftproxy.session.statements import WAIT, Confirmable, Prepared, Script, Waits, sent_text
 from pgsoftproxy.session.variables import plain
 
 SOFT_DELETE = Retag("UPDATE", "DELETE")

@@ -16,11 +16,10 @@ from pgsoftproxy.model.context import (
     Visibility,
     VisibilityMode,
 )
+from pgsoftproxy.model.names import NAME_BYTES
 from pgsoftproxy.model.parsing import parse_delete_mode, parse_search_path, parse_visibility
 
 NEWEST_MINOR = 2
-NAME_BYTES = 63
-"""NAMEDATALEN - 1: the server cuts names of users, databases, statements and portals there."""
 
 CODECS = {
     "utf8": "utf-8",

@@ -15,9 +15,6 @@ from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import Context
 from pgsoftproxy.rewrite.plan import Edit, Forward, Kind, Outcome, Plan, Refused, Rewritten, StatementPlan
 
-NAME_BYTES = 63
-"""The server compares names up to there (NAMEDATALEN - 1)."""
-
 T = TypeVar("T")
 
 

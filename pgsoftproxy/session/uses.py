@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Final
 
 from pgsoftproxy.errors import Refusal
+from pgsoftproxy.model.names import NAME_BYTES
 from pgsoftproxy.rewrite.plan import Kind
 from pgsoftproxy.session import sqlnames
 from pgsoftproxy.session.again import Again, frames
 from pgsoftproxy.session.replies import NOTHING, Owed, Owes
 from pgsoftproxy.session.state import State
-from pgsoftproxy.session.statements import NAME_BYTES, Prepared, Script, Waits
+from pgsoftproxy.session.statements import Prepared, Script, Waits
 from pgsoftproxy.session.texts import REFUSAL_TEXT, Planned, plan_text, refuse
 from pgsoftproxy.wire import frontend
 
