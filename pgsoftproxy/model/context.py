@@ -8,6 +8,7 @@ LOCAL only `current`); `start` is what a ROLLBACK leaves; each savepoint remembe
 transaction every Query message, and every run of messages up to a Sync, is an implicit transaction of its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import assert_never
@@ -80,10 +81,14 @@ UNCERTAIN_PATH = SearchPath((), certain=False)
 UNKNOWN_USER = "\0"
 """Stands for a current_user that the proxy could not follow; no role can have this name."""
 
+NO_ROLE = ""
+"""The value of SET ROLE NONE: current_user is then the session_user."""
+
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The tracked variables at one moment. `user` is the current_user that `$user` stands for.
+    """The tracked variables at one moment. `user` is the current_user that `$user` stands for, `session_user` whom
+    SET ROLE NONE makes it again.
 
     `changed` names those that SET gave a value, be it the one they started with: RESET ALL passes over the
     others, even if a SET in the same transaction stands behind a SET LOCAL TO DEFAULT (guc.c: GUC source).
@@ -102,6 +107,7 @@ class Values:
     uncovered: bool = False
     private: int = 0
     temporary: frozenset[str] = frozenset()
+    session_user: str = ""
 
     @property
     def path_is_certain(self) -> bool:
@@ -116,7 +122,10 @@ class Values:
     def with_default(self, variable: Variable, defaults: "Values") -> "Values":
         """Return a copy with one variable as it stands in `defaults`."""
         changed = self.changed - {variable}
-        return replace(self._replaced(variable, defaults.value(variable)), changed=changed)
+        value = defaults.value(variable)
+        if variable is Variable.USER and value == defaults.session_user:
+            value = NO_ROLE
+        return replace(self._replaced(variable, value), changed=changed)
 
     def _replaced(self, variable: Variable, value: object) -> "Values":
         match variable:
@@ -131,7 +140,10 @@ class Values:
                 return replace(self, delete=value)
             case Variable.USER:
                 assert isinstance(value, str)
-                return replace(self, user=value)
+                return replace(self, user=self.session_user if value == NO_ROLE else value)
+            case Variable.SESSION_USER:
+                assert isinstance(value, str)
+                return replace(self, user=value, session_user=value)
             case _:
                 assert_never(variable)
 
@@ -146,6 +158,8 @@ class Values:
                 return self.delete
             case Variable.USER:
                 return self.user
+            case Variable.SESSION_USER:
+                return self.session_user
             case _:
                 assert_never(variable)
 
@@ -178,6 +192,8 @@ class Variables:
     @classmethod
     def at_start(cls, values: Values) -> "Variables":
         """Return the variables of a new session, whose start values are what RESET restores."""
+        if not values.session_user:
+            values = replace(values, session_user=values.user)
         return cls(values, values, values, values)
 
     def after(self, effect: Effect) -> "Variables":
@@ -211,10 +227,32 @@ class Variables:
         return self._rolled_back() if failed else self._committed()
 
     def _set(self, effect: SetsVariable) -> "Variables":
-        current = self._changed(self.current, effect)
+        variables = self._doubting_roles() if effect.variable is Variable.SESSION_USER else self
+        current = variables._changed(variables.current, effect)
         if effect.local:
-            return replace(self, current=current)
-        return replace(self, session=self._changed(self.session, effect), current=current)
+            return replace(variables, current=current)
+        return replace(variables, session=variables._changed(variables.session, effect), current=current)
+
+    def _doubting_roles(self) -> "Variables":
+        """Return the variables ahead of a change of the session user, which ends the role that is set.
+
+        Whether what COMMIT and ROLLBACK bring back has that role too differs between versions of the server.
+        """
+        points = (value for point in self.savepoints for value in (point.session, point.current))
+        if all(
+            values.user == values.session_user for values in (self.start, self.session, self.current, *points)
+        ):
+            return self
+        return self.everywhere(lambda values: replace(values, user=UNKNOWN_USER))
+
+    def everywhere(self, change: Callable[[Values], Values]) -> "Variables":
+        """Return a copy with each of its values changed, but for the defaults."""
+        points = tuple(
+            replace(point, session=change(point.session), current=change(point.current))
+            for point in self.savepoints
+        )
+        start, session, current = (change(values) for values in (self.start, self.session, self.current))
+        return replace(self, start=start, session=session, current=current, savepoints=points)
 
     def _changed(self, values: Values, effect: SetsVariable) -> Values:
         if effect.value is None:
@@ -224,7 +262,7 @@ class Variables:
     def _reset_all(self) -> "Variables":
         variables = self
         # RESET ALL leaves the role alone (GUC_NO_RESET_ALL).
-        for variable in self.current.changed - {Variable.USER}:
+        for variable in self.current.changed - {Variable.USER, Variable.SESSION_USER}:
             variables = variables._set(SetsVariable(variable, None))
         return variables
 

@@ -14,6 +14,7 @@ class Variable(Enum):
     VISIBILITY = "pgsoftproxy.visibility"
     DELETE = "pgsoftproxy.delete"
     USER = "role"
+    SESSION_USER = "session_authorization"
 
 
 class TransactionVerb(Enum):

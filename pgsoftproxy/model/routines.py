@@ -6,6 +6,8 @@ Values only. Must not know how a body is read (`rewrite` does, which has the sca
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pgsoftproxy.model.effects import Variable
+
 READABLE = frozenset({"sql", "plpgsql"})
 """Languages whose bodies the proxy reads."""
 
@@ -123,6 +125,9 @@ class RoutineMemo:
     Holds results of pure functions of that policy and nothing else, so it may be dropped at any time.
     """
 
-    own: dict[int, tuple[tuple[Finding, ...], tuple[int, ...]]] = field(default_factory=dict)
+    own: dict[int, tuple[tuple[Finding, ...], tuple[int, ...], frozenset[Variable]]] = field(
+        default_factory=dict
+    )
+    changes: dict[int, frozenset[Variable]] = field(default_factory=dict)
     findings: dict[int, tuple[Finding, ...]] = field(default_factory=dict)
     guarded: dict[int, bool] = field(default_factory=dict)

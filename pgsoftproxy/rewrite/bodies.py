@@ -12,7 +12,9 @@ from typing import Any
 from pglast.parser import ParseError, scan
 
 from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.effects import Variable
 from pgsoftproxy.model.names import NAME_BYTES, cut, fold
+from pgsoftproxy.rewrite.body_settings import NAMING, ROUGHLY, changes_in
 from pgsoftproxy.rewrite.tokens import COMMENTS, DOT, LPAREN
 from pgsoftproxy.rewrite.tree import Node, constant, parse, strings, walk
 
@@ -37,22 +39,24 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The distinct words of a body, and whether it runs a text that it puts together."""
+    """The distinct words of a body, whether it runs a text that it puts together, and what it may change by SET."""
 
     words: frozenset[Word]
     runs_text: bool = False
+    changes: frozenset[Variable] = frozenset()
 
 
 def read_body(text: str, language: str) -> Body:
     """Return the words of a body in SQL or PL/pgSQL."""
     reader = _Reader()
     reader.read(text, 0, dynamic=language == "plpgsql")
-    return Body(frozenset(reader.words), reader.runs_text)
+    return Body(frozenset(reader.words), reader.runs_text, frozenset(reader.changes))
 
 
 class _Reader:
     def __init__(self) -> None:
         self.words: set[Word] = set()
+        self.changes: set[Variable] = set()
         self.runs_text = False
 
     def read(self, text: str, depth: int, *, dynamic: bool) -> None:
@@ -62,6 +66,7 @@ class _Reader:
         except (ParseError, UnicodeEncodeError):
             self._read_roughly(text, dynamic)
             return
+        self.changes.update(changes_in(text, tokens))
         for index, token in enumerate(tokens):
             after = tokens[index + 1].name if index + 1 < len(tokens) else ""
             source = text[token.start : token.end + 1]
@@ -88,7 +93,9 @@ class _Reader:
         found = set(_WORD.findall(text))
         self.words.update(Word(name, None, True) for word in found for name in (word, fold(word)))
         self.words.update(Word(part.replace('""', '"'), None, True) for part in text.split('"'))
-        self.runs_text = self.runs_text or (dynamic and "execute" in {word.lower() for word in found})
+        folded = {word.lower() for word in found}
+        self.changes.update(variable for variable in NAMING if folded & ROUGHLY)
+        self.runs_text = self.runs_text or (dynamic and "execute" in folded)
 
 
 def _runs_text(tokens: list[Any], index: int) -> bool:

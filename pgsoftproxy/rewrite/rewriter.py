@@ -31,6 +31,7 @@ from pgsoftproxy.rewrite.predicates import quote_identifier, quote_literal
 from pgsoftproxy.rewrite.query import Query, rewrite_query
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules.find_uncovering import find_uncovering, refuse_uncovered
+from pgsoftproxy.rewrite.rules.follow_routines import follow_routines
 from pgsoftproxy.rewrite.rules.follow_session import executed_name, follow_session
 from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting, show_value
 from pgsoftproxy.rewrite.rules.follow_temporary import follow_temporary, makes_temporary, name_temporary
@@ -213,7 +214,9 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
         judged = judge_calls(findings, surroundings)
     if policy.calling and findings.references:
         judged += judge_views(tag, findings.references, surroundings)
-    effects = [*follow_session(tag, statement), *follow_set_config(raw["stmt"], findings.calls, context)]
+    effects: list[Effect] = [*follow_session(tag, statement)]
+    effects.extend(follow_set_config(raw["stmt"], findings.calls, context))
+    effects.extend(follow_routines(tag, statement, findings, surroundings))
     if tag == "VariableSetStmt":
         effects.extend(follow_set(statement, context))
     effects.extend(follow_temporary(raw["stmt"], surroundings))

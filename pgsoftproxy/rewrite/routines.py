@@ -9,15 +9,17 @@ from collections import deque
 from collections.abc import Iterable
 
 from pgsoftproxy.model.catalog import Relation, RelationKind
+from pgsoftproxy.model.effects import Variable
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.model.reach import STATISTICS, ViewCalls
 from pgsoftproxy.model.routines import COMPILED, OPAQUE, READABLE, Finding, Routine, RoutineClass
 from pgsoftproxy.rewrite.bodies import Body, Word, read_body
+from pgsoftproxy.rewrite.body_settings import NAMING
 from pgsoftproxy.rewrite.verify import is_guarded, proves
 
 REMOVING = frozenset({"delete", "merge", "truncate"})
-Own = tuple[tuple[Finding, ...], tuple[int, ...]]
-"""What a routine does itself, and the oids of the routines that it may call."""
+Own = tuple[tuple[Finding, ...], tuple[int, ...], frozenset[Variable]]
+"""What a routine does itself, the oids of the routines that it may call, and the variables that it may change."""
 
 
 def findings_of(routine: Routine, policy: Policy) -> tuple[Finding, ...]:
@@ -34,7 +36,7 @@ def body_findings(text: str | None, language: str, policy: Policy) -> tuple[Find
         return ()
     if language not in READABLE:
         return (Finding(RoutineClass.OPAQUE, f"language {language}"),)
-    found, calls = _read(read_body(text, language), RoutineClass.BODIES, policy)
+    found, calls, _ = _read(read_body(text, language), RoutineClass.BODIES, policy)
     return _first_of_each((*found, *_follow(calls, policy)))
 
 
@@ -49,6 +51,34 @@ def is_allowed(routine: Routine, policy: Policy) -> bool:
     return (routine.schema, routine.name) in policy.routines.allow
 
 
+def changes_of(routine: Routine, policy: Policy) -> frozenset[Variable]:
+    """Return which of the variables that names depend on a call may have changed when it is over."""
+    known = policy.memo.changes.get(routine.oid)
+    if known is None:
+        known = policy.memo.changes[routine.oid] = _changes((routine.oid,), policy)
+    return known
+
+
+def body_changes(text: str, language: str, policy: Policy) -> frozenset[Variable]:
+    """Return the same of a body that is not a routine."""
+    _, calls, changes = _read(read_body(text, language), RoutineClass.BODIES, policy)
+    return changes | _changes(calls, policy)
+
+
+def _changes(oids: Iterable[int], policy: Policy) -> frozenset[Variable]:
+    found: frozenset[Variable] = frozenset()
+    seen: set[int] = set()
+    todo = list(oids)
+    while todo:
+        routine = policy.catalog.routines.get(todo.pop())
+        if routine is not None and routine.oid not in seen:
+            seen.add(routine.oid)
+            _, calls, changes = _own(routine, policy)
+            found |= changes
+            todo.extend(calls)
+    return found
+
+
 def _follow(oids: Iterable[int], policy: Policy) -> tuple[Finding, ...]:
     routines = policy.catalog.routines
     chains: dict[int, tuple[str, ...]] = {}
@@ -60,7 +90,7 @@ def _follow(oids: Iterable[int], policy: Policy) -> tuple[Finding, ...]:
         if routine is None or oid in chains or is_allowed(routine, policy):
             continue
         chains[oid] = chain = (*above, routine.label)
-        own, calls = _own(routine, policy)
+        own, calls, _ = _own(routine, policy)
         found.extend(Finding(item.kind, item.what, chain, item.observed) for item in own)
         todo.extend((called, chain) for called in calls)
     return _first_of_each(found)
@@ -83,6 +113,7 @@ def _own(routine: Routine, policy: Policy) -> Own:
 def _judge(routine: Routine, policy: Policy) -> Own:
     found: list[Finding] = []
     calls = list(routine.calls)
+    changes: frozenset[Variable] = frozenset()
     if routine.runs_text is not None:
         found.append(Finding(RoutineClass.OPAQUE, routine.runs_text))
     proven = _is_proven(routine, policy)
@@ -90,12 +121,16 @@ def _judge(routine: Routine, policy: Policy) -> Own:
         if not proven or _is_unseen(schema, name, policy):
             found.extend(_named(Word(name, schema), RoutineClass.EXISTING, policy))
     if routine.body is not None:
-        words, called = _read(read_body(routine.body, routine.language), RoutineClass.EXISTING, policy)
+        body = read_body(routine.body, routine.language)
+        words, called, changes = _read(body, RoutineClass.EXISTING, policy)
         found.extend(words)
         calls.extend(called)
     elif routine.language not in COMPILED:
         found.append(Finding(RoutineClass.OPAQUE, f"language {routine.language}"))
-    return tuple(found), tuple(dict.fromkeys(calls))
+        changes = NAMING
+    if is_allowed(routine, policy) and routine.body is not None:
+        changes = body.changes  # whoever allows it has seen what text it runs
+    return tuple(found), tuple(dict.fromkeys(calls)), changes
 
 
 def _is_proven(routine: Routine, policy: Policy) -> bool:
@@ -133,7 +168,7 @@ def _read(body: Body, kind: RoutineClass, policy: Policy) -> Own:
                 calls.append(routine.oid)
     if body.runs_text:
         found.append(Finding(RoutineClass.OPAQUE, "EXECUTE of a computed text"))
-    return tuple(found), tuple(calls)
+    return tuple(found), tuple(calls), NAMING if body.runs_text else body.changes
 
 
 def _is_allowed_word(word: Word, policy: Policy) -> bool:

@@ -63,7 +63,7 @@ class Startup:
     def values(self, search_path: tuple[str, ...]) -> Values:
         """Return the values that the session's variables start with; `search_path` is the role's own."""
         path = self.search_path or SearchPath(search_path)
-        return Values(self.role or self.user, path, self.visibility, self.delete)
+        return Values(self.role or self.user, path, self.visibility, self.delete, session_user=self.user)
 
     def complete(self, grant: Grant, *, hides: bool) -> "Startup":
         """Return what a backup program starts with where rows are hidden: all of them, if it did not choose.

@@ -381,3 +381,113 @@ DROP TABLE other.orders; SELECT * FROM orders; DELETE FROM orders WHERE id > 103
 DROP TABLE other.orders
 -- next
 SELECT * FROM orders ORDER BY id
+
+-- case: a role's own schema after another session user and no role
+-- path: "$user", app
+SET SESSION AUTHORIZATION oracle_clerk
+-- next
+SELECT count(*) FROM tasks
+-- next
+RESET ROLE
+-- next
+SELECT count(*) FROM tasks
+-- next
+SET ROLE NONE
+-- next
+SELECT count(*) FROM tasks
+-- next
+RESET SESSION AUTHORIZATION
+-- next
+SELECT count(*) FROM tasks
+
+-- case: search_path changed inside a function leaves unqualified names in doubt
+-- max-version: 17
+-- expect: refused 0A000
+CREATE FUNCTION public.sneaky() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET search_path = app; END $$
+-- next
+SELECT public.sneaky()
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: search_path changed inside a function is reported by the server
+-- min-version: 18
+CREATE FUNCTION public.sneaky() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET search_path = app; END $$
+-- next
+SELECT public.sneaky()
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: search_path changed inside a function counts for the rest of the batch
+-- protocol: simple
+-- expect: refused 0A000
+CREATE FUNCTION public.sneaky() RETURNS text LANGUAGE sql AS $$ SELECT set_config('search_path', 'app', false) $$
+-- next
+SELECT public.sneaky(); SELECT count(*), max(id) FROM users
+
+-- case: search_path changed inside a function and set again
+CREATE FUNCTION public.sneaky() RETURNS text LANGUAGE sql AS $$ SELECT set_config('search_path', 'other', false) $$
+-- next
+SELECT public.sneaky()
+-- next
+SET LOCAL search_path = app
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: search_path changed inside a function that another one calls
+-- max-version: 17
+-- expect: refused 0A000
+CREATE FUNCTION public.sneaky() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('SEARCH' || '_path', 'app', true); END $$
+-- next
+CREATE PROCEDURE public.sneakier() LANGUAGE plpgsql AS $$ BEGIN PERFORM public.sneaky(); END $$
+-- next
+CALL public.sneakier()
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: a setting of the application's own set inside a function leaves no doubt
+CREATE FUNCTION public.app_user(name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('app.user', name, false);
+    UPDATE app.logs SET message = message WHERE false;
+END $$
+-- next
+SELECT public.app_user('ann')
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: a search_path of a function's own ends with it
+CREATE FUNCTION public.elsewhere() RETURNS text LANGUAGE sql SET search_path = app AS $$ SELECT current_schema() $$
+-- next
+SELECT public.elsewhere()
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: a role set inside a function leaves the user's own schema in doubt
+-- path: "$user", app
+-- expect: refused 0A000
+CREATE FUNCTION public.become() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET LOCAL ROLE oracle_clerk; END $$
+-- next
+SELECT public.become()
+-- next
+SELECT count(*) FROM tasks
+
+-- case: a block that changes the role
+-- expect: refused 0A000
+DO $$ BEGIN SET ROLE oracle_clerk; END $$
+
+-- case: a block that sets a column named role
+DO $$ BEGIN UPDATE app.logs SET message = 'role', id = id WHERE false; END $$
+
+-- case: search_path with names in other case and odd spaces
+SELECT set_config('search_path', ' "$user" ,	APP', true)
+-- next
+SELECT count(*), max(id) FROM users
+
+-- case: search_path with letters outside ASCII, which do not fold
+SELECT set_config('search_path', 'ÜBER, app', true)
+-- next
+CREATE SCHEMA "über"
+-- next
+CREATE TABLE "über".users (id int)
+-- next
+SELECT count(*), max(id) FROM users

@@ -15,6 +15,8 @@ from psycopg.pq import ExecStatus, TransactionStatus
 
 from pgsoftproxy.model.context import (
     LIVE,
+    NO_ROLE,
+    UNKNOWN_USER,
     Context,
     DeleteMode,
     SearchPath,
@@ -58,8 +60,11 @@ def set_steps(name: str, variable: Variable, values: dict[str, object]) -> list[
     steps = [Step(f"RESET {name}", SetsVariable(variable, None))]
     for local in (False, True):
         word = "LOCAL " if local else ""
-        default = "NONE" if variable is Variable.USER else "TO DEFAULT"
-        steps.append(Step(f"SET {word}{name} {default}", SetsVariable(variable, None, local)))
+        if variable is Variable.USER:
+            steps.append(Step(f"SET {word}{name} NONE", SetsVariable(variable, NO_ROLE, local)))
+        else:
+            default = "DEFAULT" if variable is Variable.SESSION_USER else "TO DEFAULT"
+            steps.append(Step(f"SET {word}{name} {default}", SetsVariable(variable, None, local)))
         for text, value in values.items():
             steps.append(Step(f"SET {word}{name} {text}", SetsVariable(variable, value, local)))
     return steps
@@ -92,6 +97,7 @@ SETS = [
         "search_path", Variable.SEARCH_PATH, {"= one": SearchPath(("one",)), "= two": SearchPath(("two",))}
     ),
     *set_steps("ROLE", Variable.USER, {role: role for role in ROLES}),
+    *set_steps("SESSION AUTHORIZATION", Variable.SESSION_USER, {"variables_s": "variables_s"}),
 ]
 OTHERS = [Step("RESET ALL", ResetsAll()), Step("DISCARD ALL", DiscardsAll()), Step("SELECT 1/0", None)]
 STEPS = {step.sql: step for step in (*SETS, *verb_steps(), *OTHERS)}
@@ -108,10 +114,11 @@ def batch(*texts: str) -> list[list[Step]]:
 @pytest.fixture(scope="session")
 def variables_server(server: Server) -> Iterator[Server]:
     """Give the server with two roles to become."""
-    for role in ROLES:
-        execute(server.dsn(), f"DROP ROLE IF EXISTS {role}; CREATE ROLE {role}")
+    roles = {**dict.fromkeys(ROLES, ""), "variables_s": "SUPERUSER"}
+    for role, options in roles.items():
+        execute(server.dsn(), f"DROP ROLE IF EXISTS {role}; CREATE ROLE {role} {options}")
     yield server
-    for role in ROLES:
+    for role in roles:
         execute(server.dsn(), f"DROP ROLE {role}")
 
 
@@ -149,9 +156,10 @@ def shown(connection: psycopg.Connection) -> tuple[str, str, str]:
     return row
 
 
-def tracked(values: Values) -> tuple[str, str, str]:
-    """Return the same from the model."""
-    return values.visibility.mode.value, ", ".join(values.search_path.schemas), values.user
+def tracked(values: Values, user: str) -> tuple[str, str, str]:
+    """Return the same from the model; a user that it holds in doubt is whatever the server has."""
+    known = user if values.user == UNKNOWN_USER else values.user
+    return values.visibility.mode.value, ", ".join(values.search_path.schemas), known
 
 
 @settings(max_examples=200, deadline=None)
@@ -169,6 +177,11 @@ def tracked(values: Values) -> tuple[str, str, str]:
 )
 @example(messages=batch("BEGIN", "SET search_path = one", "SELECT 1/0", "COMMIT AND CHAIN", "COMMIT"))
 @example(messages=batch("SET ROLE variables_a", "RESET ALL", "DISCARD ALL"))
+@example(messages=batch("SET SESSION AUTHORIZATION variables_s", "SET ROLE NONE", "RESET ROLE"))
+@example(
+    messages=batch("SET ROLE variables_a", "BEGIN", "SET LOCAL SESSION AUTHORIZATION variables_s", "COMMIT")
+)
+@example(messages=batch("BEGIN", "SET SESSION AUTHORIZATION variables_s", "SET ROLE variables_a", "ROLLBACK"))
 @example(messages=batch("SET search_path = one; SET LOCAL search_path TO DEFAULT; RESET ALL"))
 def test_variables_hold_what_the_server_holds(variables_server: Server, messages: list[list[Step]]) -> None:
     # DISCARD ALL would drop a statement that the driver prepared on its own.
@@ -179,7 +192,8 @@ def test_variables_hold_what_the_server_holds(variables_server: Server, messages
             status = connection.info.transaction_status
             assert variables.explicit == (status != TransactionStatus.IDLE)
             if status != TransactionStatus.INERROR:
-                assert tracked(variables.current) == shown(connection)
+                held = shown(connection)
+                assert tracked(variables.current, held[2]) == held
 
 
 def test_outside_a_transaction_nothing_is_left_to_undo() -> None:
@@ -235,6 +249,7 @@ def test_every_variable_is_read_back_as_it_was_written() -> None:
         Variable.SEARCH_PATH: SearchPath(("app",)),
         Variable.VISIBILITY: Visibility(VisibilityMode.DELETED),
         Variable.DELETE: DeleteMode.HARD,
+        Variable.SESSION_USER: "another",
         Variable.USER: "someone",
     }
     assert set(samples) == set(Variable)
@@ -242,6 +257,8 @@ def test_every_variable_is_read_back_as_it_was_written() -> None:
         changed = Values().with_value(variable, value)
         assert changed.value(variable) == value
         untouched = set(Variable) - {variable}
+        if variable is Variable.SESSION_USER:
+            untouched -= {Variable.USER}
         assert all(changed.value(other) == Values().value(other) for other in untouched)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pgsoftproxy.model.context import UNKNOWN_USER, VisibilityMode
+from pgsoftproxy.model.context import NO_ROLE, UNKNOWN_USER, VisibilityMode
 from pgsoftproxy.model.effects import ChangesCatalog, Prepares, SetsVariable, Variable
 from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Forward, Outcome, Refused, Retag, Rewritten
 from pgsoftproxy.rewrite.rewriter import rewrite
@@ -476,7 +476,7 @@ def test_savepoint_rolled_back_takes_the_doubt_away() -> None:
 def test_role_set_by_set_config_is_followed_where_it_is_sure_to_run() -> None:
     for sql, user in (
         ("SELECT set_config('role', 'app', false)", "app"),
-        ("SELECT set_config('role', 'none', false)", None),
+        ("SELECT set_config('role', 'none', false)", NO_ROLE),
         ("SELECT set_config('role', x, false) FROM logs", UNKNOWN_USER),
     ):
         (statement,) = rewrite(sql, policy(), context()).statements

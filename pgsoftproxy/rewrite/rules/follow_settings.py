@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.context import (
+    NO_ROLE,
     UNCERTAIN_PATH,
     UNKNOWN_USER,
     Context,
@@ -22,7 +23,7 @@ from pgsoftproxy.rewrite.tree import Node, constant, strings
 
 PREFIX = "pgsoftproxy."
 SAFE_ENCODINGS = frozenset({"utf8", "unicode", "sqlascii", "latin1", "iso88591"})
-_TRACKED = {variable.value: variable for variable in Variable} | {"session_authorization": Variable.USER}
+_TRACKED = {variable.value: variable for variable in Variable}
 _SET, _DEFAULT, _RESET = "VAR_SET_VALUE", "VAR_SET_DEFAULT", "VAR_RESET"
 
 
@@ -47,9 +48,8 @@ def follow_set(statement: Node, context: Context) -> tuple[Effect, ...]:
         schemas = tuple(str(argument) for argument in value if argument)
         return (SetsVariable(variable, SearchPath(schemas), local),)
     text = str(value[0]) if value else ""
-    if variable is Variable.USER:
-        is_none = name == "role" and text.lower() == "none"
-        return (SetsVariable(variable, None if is_none else text, local),)
+    if variable in {Variable.USER, Variable.SESSION_USER}:
+        return (SetsVariable(variable, _role(variable, text), local),)
     return (SetsVariable(variable, read_value(variable, text, context), local),)
 
 
@@ -159,7 +159,7 @@ def _follow_calls(plain: bool, calls: list[Node], context: Context) -> Iterator[
         elif name == "search_path":
             yield _path_effect(plain, value, local)
         elif name in {"role", "session_authorization"}:
-            yield _user_effect(plain, value, local)
+            yield _user_effect(_TRACKED[name], plain, (value, local))
 
 
 def _path_effect(plain: bool, value: str | bool | None, local: str | bool | None) -> SetsVariable:
@@ -171,10 +171,17 @@ def _path_effect(plain: bool, value: str | bool | None, local: str | bool | None
         return SetsVariable(Variable.SEARCH_PATH, UNCERTAIN_PATH)
 
 
-def _user_effect(plain: bool, value: str | bool | None, local: str | bool | None) -> SetsVariable:
+def _role(variable: Variable, text: str) -> str:
+    return NO_ROLE if variable is Variable.USER and text == "none" else text
+
+
+def _user_effect(
+    variable: Variable, plain: bool, given: tuple[str | bool | None, str | bool | None]
+) -> SetsVariable:
+    value, local = given
     if not plain or not isinstance(value, str) or not isinstance(local, bool):
         return SetsVariable(Variable.USER, UNKNOWN_USER)
-    return SetsVariable(Variable.USER, None if value.lower() == "none" else value, local)
+    return SetsVariable(variable, _role(variable, value), local)
 
 
 def _is_plain_select(statement: Node) -> bool:

@@ -16,11 +16,8 @@ from pgsoftproxy.rewrite.routines import body_findings, findings_of, is_allowed,
 from pgsoftproxy.rewrite.scope import Findings, Reference, Use
 from pgsoftproxy.rewrite.tree import Node, strings, walk
 
-FOLLOWED = frozenset(
-    "search_path set_config standard_conforming_strings client_encoding session_replication_role "
-    "session_authorization".split()
-)
-"""Words by which a block could change a setting that the session follows, or that must stay as it is."""
+KEPT = frozenset({"set_config", "standard_conforming_strings", "client_encoding", "session_replication_role"})
+"""Words by which a block could change a setting that must stay as it is."""
 MAKERS = frozenset(
     "DefineStmt CreateCastStmt CreateOpClassStmt AlterOpFamilyStmt CreateTransformStmt CreateRangeStmt".split()
 )
@@ -63,7 +60,7 @@ def judge_calls(found: Findings, surroundings: Surroundings) -> Judgement:
         if names[-1] in known:
             judgement += _judge_routines(names, known[names[-1]], surroundings)
     if policy.catalog.row_routines:
-        for name in _of_rows(found):
+        for name in of_rows(found):
             if name in policy.catalog.row_routines:
                 judgement += _judge_routines([name], known[name], surroundings)
     return judgement
@@ -125,8 +122,11 @@ def is_allowed_body(statement: Node, surroundings: Surroundings) -> bool:
 def _judge_settings(statement: Node, surroundings: Surroundings) -> None:
     """Refuse a DO block that may change what the meaning of later statements depends on."""
     for language, text in definition_of(statement):
-        words = {word.name.lower() for word in read_body(text, language).words} if text is not None else set()
-        named = sorted(words & FOLLOWED)
+        if text is None:
+            continue
+        body = read_body(text, language)
+        named = sorted(variable.value for variable in body.changes)
+        named += sorted({word.name.lower() for word in body.words} & KEPT)
         if named and surroundings.policy.hides:
             raise StatementRefused(
                 f'this block may change "{named[0]}" where the proxy cannot follow it',
@@ -146,7 +146,7 @@ def _judge_text(names: list[str], surroundings: Surroundings) -> Judgement:
 def _judge_routines(names: list[str], routines: Iterable[Routine], surroundings: Surroundings) -> Judgement:
     judgement = NOTHING
     for routine in routines:
-        if not _may_mean(names, routine, surroundings) or is_allowed(routine, surroundings.policy):
+        if not may_mean(names, routine, surroundings) or is_allowed(routine, surroundings.policy):
             continue
         findings = findings_of(routine, surroundings.policy)
         if findings and surroundings.values.visibility == EVERYTHING:
@@ -199,7 +199,8 @@ def is_only_calling(relation: Relation, policy: Policy) -> bool:
     return not any(relation.oid in oids for oids in known)
 
 
-def _may_mean(names: list[str], routine: Routine, surroundings: Surroundings) -> bool:
+def may_mean(names: list[str], routine: Routine, surroundings: Surroundings) -> bool:
+    """Tell whether a call by this name may be one of a routine."""
     if len(names) > 1:
         return names[-2] == routine.schema
     return not surroundings.values.path_is_certain or routine.schema in surroundings.schemas()
@@ -214,7 +215,7 @@ def _allowed_by_name(names: list[str], surroundings: Surroundings) -> bool:
     return any((schema, names[-1]) in allow for schema in ("pg_catalog", *surroundings.schemas()))
 
 
-def _of_rows(found: Findings) -> Iterator[str]:
+def of_rows(found: Findings) -> Iterator[str]:
     """Yield the names that may call a function of a row: `row.name` and `(row).name`."""
     for column in found.columns:
         yield from strings(column["fields"])[1:]
