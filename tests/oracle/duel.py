@@ -108,18 +108,18 @@ def judge(unit: Unit, proxied: bytes, direct: bytes) -> Verdict:
             return Verdict(unit, Outcome.LEAKED, "a deleted value reached the client", proxied, direct)
     one = parsed(proxied)
     if proxied == direct:
-        return Verdict(unit, Outcome.ERRED if one.error else Outcome.AGREED, _state(one), proxied)
+        return Verdict(unit, Outcome.ERRED if one.error else Outcome.AGREED, _state(one), proxied, direct)
     other = parsed(direct)
     if CANCELLED in (_state(one), _state(other)):
-        return Verdict(unit, Outcome.CANCELLED)
+        return Verdict(unit, Outcome.CANCELLED, "", proxied, direct)
     if one.error and (reason := reason_of(one.error)):
-        return Verdict(unit, Outcome.REFUSED, reason)
+        return Verdict(unit, Outcome.REFUSED, reason, proxied, direct)
     if _is_about_a_join(one, other):
-        return Verdict(unit, Outcome.ERRED, _state(one))
+        return Verdict(unit, Outcome.ERRED, _state(one), proxied, direct)
     found = answer_differences(one, other, Terms(Naming(_oid, _oid), unit.ordered, unit.origins))
     if found:
         return Verdict(unit, Outcome.DISAGREED, "\n".join(found), proxied, direct)
-    return Verdict(unit, Outcome.ERRED if one.error else Outcome.AGREED, _state(one), proxied)
+    return Verdict(unit, Outcome.ERRED if one.error else Outcome.AGREED, _state(one), proxied, direct)
 
 
 def _is_about_a_join(one: Answer, other: Answer) -> bool:

@@ -125,6 +125,8 @@ def work(server: Server, databases: Databases, job: Job, reports: Reports) -> No
         ]:
             for verdict in fight.fight(batch):
                 tally.add(verdict)
+                if job.numbers and not verdict.outcome.fails:
+                    print(described(verdict, server.version), flush=True)
             done += len(batch)
             if proxy.process.poll() is not None:
                 reports.put((tally, f"the proxy died:\n{proxy.output()[-3000:]}"))
@@ -198,7 +200,8 @@ def summary(tally: Tally, version: int, troubles: list[str]) -> str:
         lines.append(f"  {tally.constructs[name]:8} {tally.agreed[name]:8}  {name}")
     lines += [f"refused {count:6}  {reason}" for reason, count in tally.reasons.most_common()]
     lines += [f"erred   {count:6}  {state}" for state, count in tally.errors.most_common()]
-    lines += [f"construct that no statement had: {name}" for name in tally.missing(version)]
+    if tally.total >= ENOUGH_FOR_EVERY_CONSTRUCT:
+        lines += [f"construct that no statement had: {name}" for name in tally.missing(version)]
     lines += [f"proxy: {trouble}" for trouble in troubles]
     return "\n".join([*lines, f"PostgreSQL {version}: {counted(tally)}"])
 
