@@ -36,7 +36,7 @@ SETTINGS = {
     "wal_level": "logical",
     "log_line_prefix": "%m [%p] %u@%d ",
 }
-TRUST = "local all all trust\nhost all all 127.0.0.1/32 trust\n"
+TRUST = "local all all trust\nhost all,replication all 127.0.0.1/32 trust\n"
 
 
 class ServerUnavailable(Exception):

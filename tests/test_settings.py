@@ -13,6 +13,7 @@ from pgsoftproxy.errors import ConfigError
 from pgsoftproxy.model.context import Grant, VisibilityMode
 from pgsoftproxy.model.policy import Mode, TableRule, Truncate, Upsert
 from pgsoftproxy.model.routines import Action, RoutineRules
+from pgsoftproxy.model.statements import StatementRules, Views
 from pgsoftproxy.settings import Settings, load
 from pgsoftproxy.settings.lines import join_key, key_lines, split_key
 from pgsoftproxy.settings.reference import json_schema, key_tables, sections
@@ -386,6 +387,16 @@ def test_routines_are_refused_unless_the_file_says_otherwise(tmp_path: Path) -> 
         existing=Action.WARN,
         opaque=Action.ALLOW,
         allow=frozenset({("app", "report"), ("public", "a.b")}),
+    )
+
+
+def test_statements_that_show_rows_past_the_rewriter_are_refused_unless_the_file_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    assert loaded(tmp_path).statement_rules() == StatementRules()
+    text = '[statements]\nviews = "refuse"\nstatistics = "warn"\ncopy_to_server = "allow"\n'
+    assert loaded(tmp_path, text).statement_rules() == StatementRules(
+        views=Views.REFUSE, statistics=Action.WARN, copy_to_server=Action.ALLOW
     )
 
 

@@ -154,7 +154,7 @@ class PolicyStore:
 
     def unsubscribe(self, database: str, subscriber: Subscriber) -> None:
         """Forget a session; harmless if it never subscribed."""
-        entry = self._entries.get(database)
+        entry = self._entries.get(database or self._default or "")
         if entry is not None:
             entry.subscribers.discard(subscriber)
             entry.used = self._clock()
@@ -263,6 +263,8 @@ class PolicyStore:
         return tuple(problem for problem in problems if problem.origin in own)
 
     def _entry(self, database: str) -> _Entry:
+        # A session without a database, which physical replication has, goes by the control connection's own.
+        database = database or self._default or ""
         entry = self._entries.get(database)
         if entry is None:
             entry = self._entries[database] = _Entry(database, used=self._clock())

@@ -6,6 +6,11 @@ Knows what may come from either side until then. Authentication itself is betwee
 from dataclasses import replace
 
 from pgsoftproxy.errors import ClientProtocolError, StatementRefused, UpstreamProtocolError
+from pgsoftproxy.model.policy import Policy
+from pgsoftproxy.model.routines import Action
+from pgsoftproxy.model.statements import StatementClass
+from pgsoftproxy.rewrite.plan import Kind, StatementPlan, Warned
+from pgsoftproxy.session.observer import Observer
 from pgsoftproxy.session.phase import Event
 from pgsoftproxy.session.startup import NEWEST_MINOR, Startup, read_startup
 from pgsoftproxy.wire import backend, frontend
@@ -56,6 +61,22 @@ class Packets:
             )
         startup = read_startup(minor, frontend.startup_parameters(message.body))
         return startup if major == 3 else replace(startup, hopeless=True)
+
+
+def judge_replication(user: str, policy: Policy, observer: Observer) -> None:
+    """Judge a replication connection, which nobody will look into; raises StatementRefused."""
+    action = policy.statements.replication
+    message = "a replication connection shows deleted rows, and takes SQL that the proxy does not read"
+    if action is Action.REFUSE:
+        raise StatementRefused(
+            message,
+            hint="Connect to the server itself. The configuration may say otherwise: "
+            '[statements] replication = "warn".',
+        )
+    if action is Action.WARN:
+        warned = StatementPlan(Kind.UTILITY, warnings=(Warned(StatementClass.REPLICATION.value, message),))
+        observer.statement(warned, user, None)
+        observer.hinted(warned, b"")
 
 
 class Authentication:

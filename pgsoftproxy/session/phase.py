@@ -1,11 +1,12 @@
 """The phases of a session, and what leads from one to the next. Nothing else decides a phase.
 
     STARTUP --startup packet--> CONNECTING --connected--> AUTHENTICATING --first ReadyForQuery--> READY
-       \\--CancelRequest--> CANCELLING                                                   any --end--> CLOSED
+       \\--CancelRequest--> CANCELLING       or, of a replication connection, --> PASSING  any --end--> CLOSED
 
 Until STARTUP is left, the client sends untyped packets (an SSLRequest and a GSSENCRequest may come first, each
 once). In CONNECTING and CANCELLING the relay works and the client's bytes wait. In AUTHENTICATING only the
-upstream server knows what it wants from the client: its requests and the client's answers pass untouched.
+upstream server knows what it wants from the client: its requests and the client's answers pass untouched. In
+PASSING everything does, both ways.
 """
 
 from enum import Enum
@@ -19,6 +20,7 @@ class Phase(Enum):
     CANCELLING = "cancelling"
     AUTHENTICATING = "authenticating"
     READY = "ready"
+    PASSING = "passing"
     CLOSED = "closed"
 
 
@@ -29,6 +31,7 @@ class Event(Enum):
     CANCEL_REQUEST = "cancel request"
     CONNECTED = "connected"
     READY_FOR_QUERY = "ready for query"
+    READY_TO_REPLICATE = "ready to replicate"
     END = "end"
 
 
@@ -49,6 +52,7 @@ NEXT = {
     (Phase.STARTUP, Event.CANCEL_REQUEST): Phase.CANCELLING,
     (Phase.CONNECTING, Event.CONNECTED): Phase.AUTHENTICATING,
     (Phase.AUTHENTICATING, Event.READY_FOR_QUERY): Phase.READY,
+    (Phase.AUTHENTICATING, Event.READY_TO_REPLICATE): Phase.PASSING,
     **{(phase, Event.END): Phase.CLOSED for phase in Phase},
 }
 

@@ -10,7 +10,7 @@ from pgsoftproxy.session.answers import sqlstate_of
 from pgsoftproxy.session.client import ClientSide
 from pgsoftproxy.session.inside import CatalogTexts, InsideReader
 from pgsoftproxy.session.limits import SessionLimits
-from pgsoftproxy.session.login import Authentication, Packets
+from pgsoftproxy.session.login import Authentication, Packets, judge_replication
 from pgsoftproxy.session.observer import Observer
 from pgsoftproxy.session.phase import NEED_IN, NEXT, Event, Need, Phase
 from pgsoftproxy.session.server import ServerSide
@@ -19,6 +19,10 @@ from pgsoftproxy.wire import backend, frontend
 from pgsoftproxy.wire.framing import Scanner
 
 __all__ = ["CatalogTexts", "Need", "Session", "SessionLimits"]
+
+
+_FRAMED = frozenset({Phase.AUTHENTICATING, Phase.READY, Phase.PASSING})
+"""The phases in which the client sends frames."""
 
 
 class Session:
@@ -87,7 +91,7 @@ class Session:
         """Take bytes that the client sent."""
         if self.phase is Phase.CLOSED or self._doom is not None or self._client_side.left:
             return
-        if self.phase is Phase.AUTHENTICATING or self.phase is Phase.READY:
+        if self.phase in _FRAMED:
             self._from_client.feed(data)
         else:
             self._packets.buffer += data
@@ -127,6 +131,8 @@ class Session:
         startup = self._packets.startup
         assert startup is not None
         try:
+            if startup.replicates:
+                judge_replication(startup.user, policy, self._state.observer)
             self._state.connect(startup, policy)
         except ProxyError as error:
             self.fail(error)
@@ -228,6 +234,11 @@ class Session:
                     if self._client_side.left:
                         self._client_ended = True
                         self._end_when_answered()
+                case Phase.PASSING:
+                    self._from_client.next()
+                    run = self._from_client.flush()
+                    if run:
+                        self.to_upstream.append(run)
                 case Phase.CONNECTING | Phase.CANCELLING | Phase.CLOSED:
                     pass
         except ClientProtocolError as error:
@@ -312,9 +323,14 @@ class Session:
 
     def _begin(self) -> None:
         self._authentication.end(self._from_upstream.body())
-        self._move(Event.READY_FOR_QUERY)
         self.ready_once = True
         self.stalled = False
+        if self._state.startup.replicates:
+            self._move(Event.READY_TO_REPLICATE)
+            self._from_upstream.rules = backend.PASSING_RULES
+            self._from_client.rules = frontend.PASSING_RULES
+            return
+        self._move(Event.READY_FOR_QUERY)
         self._state.tracker.begin()
         self._from_upstream.rules = backend.READY_RULES
         self._from_client.rules = frontend.ready_rules(self._state.limits.statement_bytes)

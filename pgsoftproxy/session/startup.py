@@ -33,6 +33,11 @@ CODECS = {
 BACKUPS = frozenset({"pg_dump"})
 """Programs, by application_name, whose output nobody reads until it is needed: a part would pass for the whole."""
 
+LOGICAL = "database"
+"""The value of `replication` that keeps the connection's database; others that are true have none."""
+_TRUE = frozenset({"true", "on", "yes", "1"})
+_FALSE = frozenset({"false", "off", "no", "0"})
+
 UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
 
 # getopt's letters in process_postgres_switches: those that take an argument, those that do not.
@@ -44,6 +49,7 @@ _WITHOUT_ARGUMENT = frozenset("bEeFijlnOPsT")
 class Startup:
     """What a session starts with. `extensions` are the `_pq_.` options that were asked for.
 
+    `replicates`: the server will take replication commands, and no database but one that is named for logical ones.
     `hopeless`: the server must refuse the packet, in its own words; if it does not, the proxy read it wrong.
     """
 
@@ -58,6 +64,7 @@ class Startup:
     visibility_given: bool = False
     delete: DeleteMode = DeleteMode.SOFT
     role: str | None = None
+    replicates: bool = False
     hopeless: bool = False
 
     def values(self, search_path: tuple[str, ...]) -> Values:
@@ -116,18 +123,22 @@ def read_startup(minor: int, parameters: Iterable[tuple[bytes, bytes]]) -> Start
     user = given.get("user", "")
     if not user:
         raise ClientProtocolError("no PostgreSQL user name specified in startup packet", sqlstate="28000")
-    if given.get("replication", "false").lower() not in ("false", "off", "no", "0"):
+    replication = given.get("replication", "false")
+    replicates = replication == LOGICAL or replication.lower() in _TRUE
+    if not replicates and replication.lower() not in _FALSE:
+        # The server takes more spellings; one that it reads otherwise than this proxy would open a way past it.
         raise StatementRefused(
-            "replication connections are not supported",
-            hint="Replication would show deleted rows: connect to the server itself.",
+            f'invalid value for parameter "replication": "{replication}"',
+            hint='Write "database", "true" or "false".',
         )
+    database = "" if replicates and replication != LOGICAL else given.get("database") or user
     # The server applies the command line first, the packet's own parameters over it.
     options = command_line(given.get("options", ""))
     wanted = {name.lower(): value for name, value in (*(options or ()), *settings)}
     _refuse_settings(wanted)
     return Startup(
         user=_cut(user),
-        database=_cut(given.get("database") or user),
+        database=_cut(database),
         application_name=wanted.get("application_name", ""),
         minor=minor,
         extensions=frozenset(extensions),
@@ -137,6 +148,7 @@ def read_startup(minor: int, parameters: Iterable[tuple[bytes, bytes]]) -> Start
         visibility_given="pgsoftproxy.visibility" in wanted,
         delete=_delete(wanted.get("pgsoftproxy.delete", "soft")),
         role=wanted["role"] if wanted.get("role", "none") != "none" else None,
+        replicates=replicates,
         hopeless=options is None,
     )
 

@@ -218,7 +218,7 @@ class Statements(_Section):
     )
     replication: Choice = Field(
         default=Action.REFUSE,
-        description="Replication connections; what they carry is not looked into.",
+        description="Replication connections; what they carry is not looked into, SQL among it.",
     )
     foreign_tables: Choice = Field(
         default=Action.REFUSE,

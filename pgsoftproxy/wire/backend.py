@@ -94,6 +94,9 @@ READY_RULES = Rules.of(
 )
 """Of an authenticated session. No FunctionCallResponse: no FunctionCall is ever passed on."""
 
+PASSING_RULES = Rules.of(UpstreamProtocolError, "backend", {kind: (_LIMIT, PASS) for kind in range(256)})
+"""While whatever comes goes on unread: replication."""
+
 READING_RULES = replace(
     READY_RULES,
     wanted=tuple(_WHOLE if kind == DATA_ROW else want for kind, want in enumerate(READY_RULES.wanted)),

@@ -76,6 +76,10 @@ AUTHENTICATION_RULES = Rules.of(
 """While authentication goes on: whatever comes is looked at, nothing of its body; a goodbye goes on whole."""
 
 
+PASSING_RULES = Rules.of(ClientProtocolError, "frontend", {kind: (0x7FFFFFFF, PASS) for kind in range(256)})
+"""While whatever comes goes on unread: replication."""
+
+
 def ready_rules(statement_bytes: int) -> Rules:
     """Return the rules of an authenticated session in which a statement's text is at most so long."""
     whole = statement_bytes + SMALL

@@ -108,8 +108,8 @@ def test_encodings_that_can_be_read_are_accepted_under_all_their_names(encoding:
 
 REFUSED = {
     "no user": ({"user": ""}, "28000"),
-    "replication": ({"replication": "database"}, "0A000"),
-    "replication by a boolean": ({"replication": "true"}, "0A000"),
+    "replication by a word that only the server knows": ({"replication": "f"}, "0A000"),
+    "replication by another case": ({"replication": "Database"}, "0A000"),
     "an encoding that is not ASCII-safe": ({"client_encoding": "SJIS"}, "0A000"),
     "an encoding without a codec here": ({"client_encoding": "WIN1252"}, "0A000"),
     "an encoding in the options": ({"options": "-c client_encoding=GBK"}, "0A000"),
@@ -133,7 +133,13 @@ def test_what_cannot_be_served_safely_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("value", ["false", "off", "no", "0"])
 def test_replication_that_is_declined_is_fine(value: str) -> None:
-    assert read(replication=value).user == "web"
+    assert not read(replication=value).replicates
+
+
+@pytest.mark.parametrize(("value", "database"), [("database", "shop"), ("true", ""), ("ON", ""), ("1", "")])
+def test_replication_is_known_with_its_database(value: str, database: str) -> None:
+    found = read(replication=value, database="shop")
+    assert (found.replicates, found.database) == (True, database)
 
 
 def test_more_than_the_role_may_is_refused() -> None:
