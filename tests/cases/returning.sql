@@ -232,3 +232,10 @@ DELETE FROM tasks AS r WHERE id = 1 RETURNING ARRAY(SELECT r.id FROM orders AS r
 
 -- case: delete returning the deletion column of a sub-select's source of the same name
 DELETE FROM orders AS r WHERE id = 100 RETURNING r.deleted_at, (SELECT max(r.deleted_at) FROM public.users AS r)
+
+-- case: delete returning a sub-select in which the table's name may be a column
+-- expect: refused 0A000
+DELETE FROM orders WHERE id = 100 RETURNING (SELECT max(orders) FROM city_sizes)
+
+-- case: delete returning a sub-select in which the table's name is a qualified column
+DELETE FROM orders WHERE id = 100 RETURNING (SELECT max(c.orders) FROM city_sizes AS c), orders.id

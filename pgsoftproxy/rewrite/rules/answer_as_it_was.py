@@ -155,6 +155,8 @@ def _replacement(answer: _Answer, fields: list[str], visit: _Visit) -> str | Non
             return _column(answer, last) if _is_targets_own(answer, last) else None
         if last in visit.hidden:
             return None
+        if visit.in_query and last in {answer.name, answer.old, answer.new}:
+            raise _unclear(answer, last)  # the row of the target, or a column of a source of the sub-select
         return _row(answer, visit) if last == answer.name else _new_row(answer, last)
     if qualifier[-1] in visit.hidden:
         return None
@@ -281,10 +283,14 @@ def _of_new(answer: _Answer, name: str, visit: _Visit) -> str:
 
 def _refuse_if_stamped(answer: _Answer, name: str) -> None:
     if name in answer.stamped or name in MOVING:
-        raise StatementRefused(
-            f'unqualified column "{name}" in a sub-select of RETURNING, DELETE on "{answer.protection.label}"',
-            hint="Qualify the column with its table or alias.",
-        )
+        raise _unclear(answer, name)
+
+
+def _unclear(answer: _Answer, name: str) -> StatementRefused:
+    return StatementRefused(
+        f'unqualified column "{name}" in a sub-select of RETURNING, DELETE on "{answer.protection.label}"',
+        hint="Qualify the column with its table or alias.",
+    )
 
 
 def _is_targets_own(answer: _Answer, name: str) -> bool:
