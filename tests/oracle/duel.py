@@ -15,6 +15,7 @@ NEEDLES = (CANARY.lower(), CANARY_IN_HEX.lower())
 CANCELLED = "57014"
 STATEMENT_TIMEOUT = "10s"
 INVALID_REFERENCE = "42P10"
+INTERNAL_ERROR = "XX000"
 
 
 class Outcome(Enum):
@@ -114,7 +115,7 @@ def judge(unit: Unit, proxied: bytes, direct: bytes) -> Verdict:
         return Verdict(unit, Outcome.CANCELLED, "", proxied, direct)
     if one.error and (reason := reason_of(one.error)):
         return Verdict(unit, Outcome.REFUSED, reason, proxied, direct)
-    if _is_about_a_join(one, other):
+    if _is_about_a_join(one, other) or _is_the_servers_own_bug(one, other):
         return Verdict(unit, Outcome.ERRED, _state(one), proxied, direct)
     found = answer_differences(one, other, Terms(Naming(_oid, _oid), unit.ordered, unit.origins))
     if found:
@@ -127,6 +128,13 @@ def _is_about_a_join(one: Answer, other: Answer) -> bool:
     if one.error is None or other.error is None or one.error["C"] != other.error["C"]:
         return False
     return one.error["C"] == INVALID_REFERENCE and '"unnamed_join"' in one.error["M"]
+
+
+def _is_the_servers_own_bug(one: Answer, other: Answer) -> bool:
+    """Tell whether both failed on themselves, at one place of their source: the text names parts of the plan."""
+    if one.error is None or other.error is None or one.error["C"] != INTERNAL_ERROR:
+        return False
+    return one.error.get("R", "") == other.error.get("R")
 
 
 def _opened(side: Side) -> Client:

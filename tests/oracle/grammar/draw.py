@@ -31,6 +31,7 @@ class Draw:
         self.shadowed: set[str] = set()
         self.aliases = 0
         self.nesting = 0
+        self.combining = 0
 
     def use(self, construct: str) -> None:
         """Note that the statement has a construct."""

@@ -79,8 +79,14 @@ class Selects(Sources):
 
     def listed(self, kinds: tuple[str, ...], scope: Scope, depth: int) -> str:
         """Return a select list whose columns are called x0, x1, ..."""
-        parts = (f"{self.expression(kind, scope, depth)} AS x{n}" for n, kind in enumerate(kinds))
+        parts = (f"{self.item(kind, scope, depth)} AS x{n}" for n, kind in enumerate(kinds))
         return ", ".join(parts)
+
+    def item(self, kind: str, scope: Scope, depth: int) -> str:
+        """Return an expression for a select list."""
+        text = self.expression(kind, scope, depth)
+        # Which scale a set operation announces hangs on which of its arms the planner could leave out.
+        return f"({text} + 0)" if self.combining and kind == NUM else text
 
     def where(self, scope: Scope, depth: int) -> str:
         """Return a WHERE clause, or none."""
@@ -208,7 +214,9 @@ class Selects(Sources):
 
     def set_operation(self, depth: int, outer: Scope, kinds: tuple[str, ...]) -> Made:
         """Return two or three arms under UNION, EXCEPT or INTERSECT."""
+        self.combining += 1
         arms = [self.arm(depth - 1, outer, kinds) for _ in range(self.random.randint(2, 3))]
+        self.combining -= 1
         text = arms[0]
         for arm in arms[1:]:
             operator = self.pick(ARMS)
