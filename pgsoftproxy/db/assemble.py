@@ -4,12 +4,13 @@ Must not know how the rows came: over a control connection, or as JSON from insi
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pgsoftproxy.db import queries
 from pgsoftproxy.model.catalog import Column, ForeignKey, KeyAction, Relation, RelationKind, UniqueIndex
+from pgsoftproxy.model.privileges import Privileges
 from pgsoftproxy.model.routines import Routine
 
 Rows = Sequence[Sequence[Any]]
@@ -26,6 +27,8 @@ QUERIES: Mapping[str, str] = {
     "routine_reads": queries.ROUTINE_READS,
     "routine_calls": queries.ROUTINE_CALLS,
     "marks": queries.MARKS,
+    "usage": queries.SCHEMA_USAGE,
+    "heirs": queries.HEIRS,
 }
 """What `assemble` needs, by the name that it knows the rows by. First what looks past the snapshot."""
 LOCKED_OUT = frozenset({"relations", "indexes", "columns"})
@@ -36,12 +39,13 @@ _VIEWS = frozenset({RelationKind.VIEW.value, RelationKind.MATVIEW.value})
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The parts of a catalog that DDL of tables, views and routines changes."""
+    """The parts of a catalog that DDL of tables, views, routines and privileges changes."""
 
     relations: Mapping[int, Relation]
     foreign_keys: tuple[ForeignKey, ...]
     routines: Mapping[int, Routine]
     marks: Mapping[tuple[int, str], str]
+    privileges: Privileges
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,39 @@ def assemble(rows: Callable[[str], Rows]) -> Assembled:
     relations = _relations(rows("relations"), _unique_indexes(rows("indexes"), parts), parts)
     keys = _foreign_keys(rows("foreign_keys"), relations, parts)
     marks = {(oid, name): mark for oid, name, mark in rows("marks")}
-    return Assembled(relations, keys, _routines(rows), marks)
+    return Assembled(relations, keys, _routines(rows), marks, _privileges(rows))
+
+
+def _privileges(rows: Callable[[str], Rows]) -> Privileges:
+    usage: dict[str, set[str]] = defaultdict(set)
+    for schema, grantee in rows("usage"):
+        usage[schema].add(grantee)
+    return Privileges(
+        {schema: frozenset(grantees) for schema, grantees in usage.items()},
+        closure((role, other) for role, other in rows("heirs") if other is not None),
+        frozenset(role for role, other in rows("heirs") if other is None),
+    )
+
+
+def closure(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
+    """Map each member to every role it is a member of, directly or not.
+
+    >>> closure([("ann", "staff"), ("staff", "all")])["ann"] == {"staff", "all"}
+    True
+    """
+    direct: dict[str, set[str]] = defaultdict(set)
+    for member, role in pairs:
+        direct[member].add(role)
+    closed: dict[str, frozenset[str]] = {}
+    for member in direct:
+        seen: set[str] = set()
+        todo = [member]
+        while todo:
+            fresh = direct.get(todo.pop(), set()) - seen
+            seen |= fresh
+            todo.extend(fresh)
+        closed[member] = frozenset(seen)
+    return closed
 
 
 def _grouped(rows: Rows) -> dict[int, tuple[int, ...]]:

@@ -70,4 +70,5 @@ def changed(rows: Sequence[bytes], base: Catalog) -> Catalog | None:
         foreign_keys=found.foreign_keys,
         routines=found.routines,
         marks=found.marks,
+        privileges=found.privileges,
     )

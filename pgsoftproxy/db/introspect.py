@@ -11,14 +11,12 @@ partial, a default and a view's definition as unknown (None and ""), until the n
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
 from psycopg import AsyncCursor, IsolationLevel, errors
 
-from pgsoftproxy.db.assemble import LOCKED_OUT, QUERIES, assemble
+from pgsoftproxy.db.assemble import LOCKED_OUT, QUERIES, assemble, closure
 from pgsoftproxy.db.connection import Connection, connect
 from pgsoftproxy.db.queries import LOCKED, MEMBERSHIPS, SEARCH_PATHS, SERVER, SERVER_FILE_PATH, SESSION
 from pgsoftproxy.errors import UpstreamUnavailable
@@ -101,6 +99,7 @@ async def _load(connection: Connection, locked: list[int]) -> Catalog:
         memberships=closure(memberships),
         routines=parts.routines,
         marks=parts.marks,
+        privileges=parts.privileges,
     )
 
 
@@ -139,24 +138,3 @@ def _parsed(setting: str) -> tuple[str, ...]:
         return parse_search_path(setting)
     except ValueError as error:
         raise UpstreamUnavailable(f"a search_path default cannot be understood: {error}") from None
-
-
-def closure(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
-    """Map each member to every role it is a member of, directly or not.
-
-    >>> closure([("ann", "staff"), ("staff", "all")])["ann"] == {"staff", "all"}
-    True
-    """
-    direct: dict[str, set[str]] = defaultdict(set)
-    for member, role in pairs:
-        direct[member].add(role)
-    closed: dict[str, frozenset[str]] = {}
-    for member in direct:
-        seen: set[str] = set()
-        todo = [member]
-        while todo:
-            fresh = direct.get(todo.pop(), set()) - seen
-            seen |= fresh
-            todo.extend(fresh)
-        closed[member] = frozenset(seen)
-    return closed

@@ -215,6 +215,31 @@ SELECT '', f.setting FROM pg_catalog.pg_file_settings AS f
 WHERE f.name = 'search_path' AND f.applied ORDER BY f.seqno DESC LIMIT 1
 """
 
+SCHEMA_USAGE = """
+SELECT n.nspname, CASE WHEN a.grantee = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(a.grantee) END
+FROM pg_catalog.pg_namespace AS n
+CROSS JOIN LATERAL pg_catalog.aclexplode(
+    COALESCE(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) AS a
+WHERE a.privilege_type = 'USAGE' AND NOT pg_catalog.starts_with(n.nspname, 'pg_')
+ORDER BY 1, 2
+"""
+
+HEIRS = """
+SELECT m.rolname, g.rolname
+FROM pg_catalog.pg_auth_members AS a
+JOIN pg_catalog.pg_roles AS m ON m.oid = a.member
+JOIN pg_catalog.pg_roles AS g ON g.oid = a.roleid
+WHERE COALESCE((pg_catalog.to_jsonb(a) ->> 'inherit_option')::bool, m.rolinherit)
+UNION
+SELECT pg_catalog.pg_get_userbyid(d.datdba), 'pg_database_owner'
+FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()
+UNION
+SELECT r.rolname, CASE WHEN NOT r.rolsuper THEN r.rolname END FROM pg_catalog.pg_roles AS r
+ORDER BY 1, 2
+"""
+"""Whose privileges a role has, its own among them; NULL stands for those of everybody. Whether a member inherits is
+the role's own property before 16, that of each membership since."""
+
 MEMBERSHIPS = """
 SELECT m.rolname, g.rolname
 FROM pg_catalog.pg_auth_members AS a

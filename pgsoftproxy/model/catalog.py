@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pgsoftproxy.model.privileges import Privileges
 from pgsoftproxy.model.routines import Routine
 
 DEFAULT_SEARCH_PATH = ("$user", "public")
@@ -145,6 +146,7 @@ class Catalog:
     memberships: Mapping[str, frozenset[str]] = field(default_factory=dict)
     routines: Mapping[int, Routine] = field(default_factory=dict)
     marks: Mapping[tuple[int, str], str] = field(default_factory=dict)
+    privileges: Privileges = field(default_factory=Privileges)
     routines_by_name: Mapping[str, tuple[Routine, ...]] = field(init=False, repr=False, compare=False)
     row_routines: frozenset[str] = field(init=False, repr=False, compare=False)
     _by_name: dict[tuple[str, str], Relation] = field(init=False, repr=False, compare=False)

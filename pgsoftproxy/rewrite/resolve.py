@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import Column, Relation
-from pgsoftproxy.model.context import Context, DeleteMode, Values, VisibilityMode
+from pgsoftproxy.model.context import UNKNOWN_USER, Context, DeleteMode, Values, VisibilityMode
 from pgsoftproxy.model.policy import Policy, Protection
+from pgsoftproxy.model.privileges import Privileges
 from pgsoftproxy.rewrite.tree import Node
 
 TEMPORARY_SCHEMA = "pg_temp"
@@ -65,14 +66,15 @@ class Surroundings:
         if self.means_temporary({"relname": name}):
             return self._any(candidates) if self.sent else None
         found = self.in_catalog({"relname": name})
-        if self.values.stale:
+        if self.values.stale or self._privileges is None:
             return self._still(found, candidates)
         return found if found in candidates else None
 
     def _still(self, found: Relation | None, candidates: tuple[Relation, ...]) -> Relation | None:
         """Return what a name means once the open transaction has changed relations; `found` is what it meant before.
 
-        A protected table is not dropped, renamed or moved; what stood before it in the path may have been.
+        A protected table is not dropped, renamed or moved; what stood before it in the path may have been. So it is
+        where it is not known which schemas the user may look into.
         """
         if found is not None and found.oid in self.policy.protections:
             return found
@@ -93,8 +95,7 @@ class Surroundings:
         if TEMPORARY_SCHEMA not in schemas:  # it is searched first then
             return True
         before = schemas[: schemas.index(TEMPORARY_SCHEMA)]
-        found = (self.policy.catalog.find(schema, node["relname"]) for schema in before)
-        return not (before and values.stale) and not any(found)
+        return not (before and values.stale) and self._first(before, node["relname"]) is None
 
     def in_catalog(self, node: Node) -> Relation | None:
         """Return the relation that a RangeVar means, protected or not; None if that is not known for sure."""
@@ -103,8 +104,22 @@ class Surroundings:
             return catalog.find(node["schemaname"], node["relname"])
         if not self.values.path_is_certain or self.means_temporary(node):
             return None
-        found = (catalog.find(schema, node["relname"]) for schema in self.schemas())
-        return next((relation for relation in found if relation is not None), None)
+        return self._first(self.schemas(), node["relname"])
+
+    def _first(self, schemas: list[str], name: str) -> Relation | None:
+        """Return the first relation of that name; the server passes over schemas without USAGE for the user."""
+        user, privileges = self.values.user, self._privileges
+        for schema in schemas:
+            relation = self.policy.catalog.find(schema, name)
+            if relation is not None and (privileges is None or privileges.may_use(user, schema)):
+                return relation
+        return None
+
+    @property
+    def _privileges(self) -> Privileges | None:
+        """Return the privileges if they tell what the user may do."""
+        user, privileges = self.values.user, self.policy.catalog.privileges
+        return privileges if user != UNKNOWN_USER and privileges.knows(user) else None
 
     def columns_of(self, protection: Protection) -> tuple[Column, ...]:
         """Return a table's columns in their order; raises StatementRefused where that may not be so any more."""

@@ -53,6 +53,8 @@ from pgsoftproxy.rewrite.tokens import SEMICOLON, Tokens, Uncertain
 from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged, unwrapped
 from pgsoftproxy.rewrite.verify import verify, verify_tree
 
+OF_SCHEMA = "OBJECT_SCHEMA"
+
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
@@ -264,7 +266,8 @@ def _decide_utility(found: _Statement, effects: list[Effect]) -> _Outcome:
     judged += judge_utility(tag, statement, surroundings)
     if tag in CHANGING and not makes_temporary(found.raw["stmt"], surroundings):
         uncovers = find_uncovering(tag, statement, surroundings)
-        effects.append(ChangesCatalog(shapes=tag not in KEEPING, uncovers=uncovers))
+        shapes = tag not in KEEPING or OF_SCHEMA in (statement.get("objtype"), statement.get("objectType"))
+        effects.append(ChangesCatalog(shapes=shapes, uncovers=uncovers))
     outcome = Outcome.REWRITTEN if found.temporary else Outcome.FORWARDED
     translations = withhold_values(tag, statement, surroundings)
     plan = StatementPlan(

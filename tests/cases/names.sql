@@ -491,3 +491,33 @@ CREATE SCHEMA "über"
 CREATE TABLE "über".users (id int)
 -- next
 SELECT count(*), max(id) FROM users
+
+-- case: a schema that the role may not use is passed over
+-- path: other, app
+GRANT USAGE ON SCHEMA app TO oracle_clerk
+-- next
+GRANT SELECT ON app.orders, other.orders TO oracle_clerk
+-- next
+REVOKE USAGE ON SCHEMA other FROM oracle_clerk, PUBLIC
+-- next
+SELECT count(*) FROM orders
+-- next
+SET LOCAL ROLE oracle_clerk
+-- next
+SELECT count(*), max(id) FROM orders
+-- next
+RESET ROLE
+-- next
+SELECT count(*) FROM orders
+
+-- case: a schema of a protected table that the role may not use is passed over
+-- path: app, other
+REVOKE USAGE ON SCHEMA app FROM oracle_clerk, PUBLIC
+-- next
+GRANT USAGE ON SCHEMA other TO oracle_clerk
+-- next
+GRANT SELECT ON app.orders, other.orders TO oracle_clerk
+-- next
+SET LOCAL ROLE oracle_clerk
+-- next
+SELECT count(*), max(id) FROM orders

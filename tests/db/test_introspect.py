@@ -9,7 +9,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pgsoftproxy.db.introspect import closure, load_catalog
+from pgsoftproxy.db.assemble import closure
+from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.errors import UpstreamUnavailable
 from pgsoftproxy.model.catalog import Catalog, Column, ForeignKey, KeyAction, RelationKind, UniqueIndex
 from tests.fix_servers import Database
@@ -398,3 +399,32 @@ def test_five_thousand_tables_are_read_within_seconds(database: Database) -> Non
     catalog, seconds = asyncio.run(load())
     assert len(catalog.relations) == 5000
     assert seconds < 10
+
+
+def test_schema_privileges_are_those_that_the_server_goes_by(database: Database, role: str) -> None:
+    member, apart, group, reader = (f"{role}_{name}" for name in ("member", "apart", "group", "reader"))
+    database.execute(f"""
+        CREATE ROLE {group}; CREATE ROLE {member} IN ROLE {group};
+        CREATE ROLE {apart} NOINHERIT IN ROLE {group};
+        CREATE ROLE {reader} IN ROLE pg_read_all_data;
+        CREATE SCHEMA open; GRANT USAGE ON SCHEMA open TO PUBLIC;
+        CREATE SCHEMA closed; GRANT USAGE ON SCHEMA closed TO {group};
+        CREATE SCHEMA own AUTHORIZATION {role};
+        CREATE SCHEMA shut; REVOKE ALL ON SCHEMA shut FROM {database.server.user}
+    """)
+    try:
+        privileges = catalog_of(database).privileges
+        found = database.execute(f"""
+            SELECT r.rolname, n.nspname, pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE')
+            FROM pg_roles AS r, pg_namespace AS n
+            WHERE r.rolname LIKE '{role}%' AND n.nspname IN ('open', 'closed', 'own', 'shut', 'public')
+        """)
+    finally:
+        database.execute(f"DROP OWNED BY {role}, {group}")
+    assert len(found) == 25
+    assert {row for row in found if privileges.may_use(row[0], row[1]) is not row[2]} == set()
+    assert (
+        sum(may for _, schema, may in found if schema == "closed") == 3
+    )  # the group, its member, the reader
+    assert privileges.knows(apart)
+    assert privileges.may_use(database.server.user, "shut")

@@ -36,11 +36,12 @@ CHANGING = frozenset(
     "DoStmt".split()
 )
 KEEPING = frozenset(
-    "GrantStmt GrantRoleStmt AlterDefaultPrivilegesStmt IndexStmt AlterOwnerStmt CreateTrigStmt CreatePolicyStmt "
-    "AlterPolicyStmt CreateRoleStmt AlterRoleStmt AlterRoleSetStmt AlterDatabaseSetStmt TruncateStmt "
+    "GrantStmt AlterDefaultPrivilegesStmt IndexStmt AlterOwnerStmt CreateTrigStmt CreatePolicyStmt "
+    "AlterPolicyStmt CreateRoleStmt AlterRoleSetStmt AlterDatabaseSetStmt TruncateStmt "
     "AlterTableMoveAllStmt CreatePublicationStmt AlterPublicationStmt AlterObjectDependsStmt".split()
 )
-"""What of these changes neither which relation a name means nor which columns a relation has."""
+"""What of these changes neither which relation a name means nor which columns a relation has, but for schemas: the
+server passes over one that the role may not use."""
 INDEPENDENT = frozenset(
     "VariableSetStmt VariableShowStmt DeallocateStmt ClosePortalStmt FetchStmt ListenStmt NotifyStmt UnlistenStmt "
     "TransactionStmt DiscardStmt ConstraintsSetStmt CommentStmt LockStmt CreateSeqStmt AlterSeqStmt GrantStmt "
