@@ -3,10 +3,10 @@
 Knows transports and nothing of what flows. Must not decide why a session waits or ends; the relay says so.
 
 Theory. Three things stop the reading of the client: the session waits for something, the upstream connection
-takes no more, or (for good) its end of file. Only a full client connection stops the reading of upstream. When
-the session is over, both sides get an end of file after what was written to them, and what they still send is
-read and thrown away: a socket that is closed with unread bytes makes the kernel answer with a reset, which
-overtakes our last words.
+takes no more, or (for good) its end of file. What stops the reading of upstream is a full client connection, or
+answers that are held back. When the session is over, both sides get an end of file after what was written to
+them, and what they still send is read and thrown away: a socket that is closed with unread bytes makes the kernel
+answer with a reset, which overtakes our last words.
 """
 
 import asyncio
@@ -26,7 +26,9 @@ class Pair:
     __slots__ = (
         "_client",
         "_client_ended",
+        "_client_full",
         "_finished",
+        "_holding",
         "_reading_client",
         "_timer",
         "_upstream",
@@ -39,6 +41,8 @@ class Pair:
         self._upstream: asyncio.Transport | None = None
         self._waiting = False
         self._upstream_full = False
+        self._client_full = False
+        self._holding = False
         self._reading_client = True
         self._client_ended = False
         self._finished = False
@@ -82,12 +86,12 @@ class Pair:
         return True
 
     def send(self, to_client: list[bytes], to_upstream: list[bytes]) -> None:
-        """Write what there is and empty the lists."""
+        """Write what there is and empty the lists; what goes to the client stays there while it is held back."""
         if to_upstream:
             if self._upstream is not None and not self._finished:
                 self._upstream.writelines(to_upstream)
             to_upstream.clear()
-        if to_client:
+        if to_client and not self._holding:
             if self._client is not None and not self._finished:
                 self._client.writelines(to_client)
             to_client.clear()
@@ -104,13 +108,14 @@ class Pair:
 
     def client_full(self, full: bool) -> None:
         """Stop reading the server while the client does not keep up."""
-        upstream = self._upstream
-        if upstream is None or upstream.is_closing():
-            return
-        if full and not self._finished:
-            upstream.pause_reading()
-        else:
-            upstream.resume_reading()
+        self._client_full = full
+        self._steer_upstream()
+
+    def hold(self, holding: bool) -> None:
+        """Keep back what is for the client, and read no more of it, or do not any longer."""
+        if holding is not self._holding:
+            self._holding = holding
+            self._steer_upstream()
 
     def finish(self, later: Callable[[float, Callable[[], None]], asyncio.TimerHandle]) -> None:
         """Let both sides take what was written; `later(seconds, call)` sets the timer that drops who lingers."""
@@ -144,6 +149,15 @@ class Pair:
             client.resume_reading()
         else:
             client.pause_reading()
+
+    def _steer_upstream(self) -> None:
+        upstream = self._upstream
+        if upstream is None or upstream.is_closing():
+            return
+        if (self._client_full or self._holding) and not self._finished:
+            upstream.pause_reading()
+        else:
+            upstream.resume_reading()
 
     def _settle(self) -> None:
         if self.gone and self._timer is not None:

@@ -168,8 +168,10 @@ class Relay(asyncio.Protocol):
 
     def _pump(self) -> None:
         session = self.session
-        self._pair.send(session.to_client, session.to_upstream)
         need = session.need
+        # Who hears that DDL is done may go on in another session, which must know of it by then.
+        self._pair.hold(need is Need.CATALOG)
+        self._pair.send(session.to_client, session.to_upstream)
         if need is not self._need and not self._over:
             self._serve(need)
         if session.stalled is not self._stalled:

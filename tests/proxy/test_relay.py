@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 import pytest
@@ -46,6 +46,8 @@ class Running:
     metrics: Metrics
     log: io.StringIO
     broken_catalog: bool = False
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
+    may_read: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def connect(self) -> Connection:
         dsn = f"postgresql://{self.database.server.user}@127.0.0.1:{self.port}/{self.database.name}"
@@ -70,14 +72,17 @@ async def running(database: Database) -> AsyncIterator[Running]:
     async def load(name: str | None) -> Catalog:
         if found.broken_catalog:
             raise ZeroDivisionError("planted")
+        found.reading.set()
+        await found.may_read.wait()
         return await load_catalog(server.dsn(database.name), name)
 
-    store = PolicyStore(load, Rules((TableRule("public.users"),)), reporter)
+    store = PolicyStore(load, Rules((TableRule("public.users"), TableRule("public.*"))), reporter)
     planner = Planner(rewrite_with_a_bug, 2**20, lambda: 0.0, metrics.rewrite_seconds.observe)
     tasks = Tasks(logger)
     upstream = Upstream(Address((server.host,), server.port), metrics, logger)
     listener = Listener(Services(planner, reporter, store, upstream, tasks), connections=10)
     found = Running(database, listener, 0, metrics, log)
+    found.may_read.set()
     found.port = await listener.open("127.0.0.1", 0)
     yield found
     await listener.drain(5.0)
@@ -124,6 +129,32 @@ async def test_bug_while_a_catalog_is_refreshed_ends_the_session_that_changed_it
         running.broken_catalog = False
         cursor = await other.execute("SELECT count(*) FROM users")
         assert await cursor.fetchone() == (2,)
+
+
+async def test_who_hears_that_ddl_is_done_finds_it_known_in_every_session(running: Running) -> None:
+    running.database.execute("CREATE TABLE notes (id int); INSERT INTO notes VALUES (1)")
+    async with await running.connect() as one, await running.connect() as other:
+        running.may_read.clear()
+        running.reading.clear()
+        altered = asyncio.ensure_future(one.execute("ALTER TABLE notes ADD COLUMN deleted_at timestamptz"))
+        await running.reading.wait()
+        asyncio.get_running_loop().call_later(0.2, running.may_read.set)
+        await altered
+        assert running.may_read.is_set()
+        await other.execute("DELETE FROM notes")
+        assert running.database.execute("SELECT count(deleted_at) FROM notes") == [(1,)]
+
+
+async def test_what_was_pipelined_behind_ddl_is_answered_in_order(running: Running) -> None:
+    async with await running.connect() as one:
+        async with one.pipeline():
+            await one.execute("CREATE TABLE notes (id int, deleted_at timestamptz)")
+            cursors = [await one.execute("SELECT %s::int", (number,)) for number in range(50)]
+            shown = [await cursor.fetchone() for cursor in cursors]
+        assert shown == [(number,) for number in range(50)]
+        await one.execute("INSERT INTO notes VALUES (1)")
+        await one.execute("DELETE FROM notes")
+        assert running.database.execute("SELECT count(deleted_at) FROM notes") == [(1,)]
 
 
 async def test_sessions_are_logged_and_counted_from_login_to_end(running: Running) -> None:
