@@ -23,17 +23,15 @@ from pgsoftproxy.rewrite.plan import (
     Outcome,
     Plan,
     Refused,
-    Retag,
     Rewritten,
     StatementPlan,
 )
-from pgsoftproxy.rewrite.predicates import quote_identifier, quote_literal
 from pgsoftproxy.rewrite.query import Query, rewrite_query
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules.find_uncovering import find_uncovering, refuse_uncovered
 from pgsoftproxy.rewrite.rules.follow_routines import follow_routines
 from pgsoftproxy.rewrite.rules.follow_session import executed_name, follow_session
-from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting, show_value
+from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting
 from pgsoftproxy.rewrite.rules.follow_temporary import follow_temporary, makes_temporary, name_temporary
 from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, INDEPENDENT, KEEPING, PASSING, judge_utility
 from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION, read_directives
@@ -47,6 +45,7 @@ from pgsoftproxy.rewrite.rules.refuse_opaque import (
     judge_views,
 )
 from pgsoftproxy.rewrite.rules.refuse_unlike import refuse_unlike
+from pgsoftproxy.rewrite.rules.stand_in import StandIn, stand_in
 from pgsoftproxy.rewrite.rules.withhold_values import withhold_values
 from pgsoftproxy.rewrite.scope import Findings, find
 from pgsoftproxy.rewrite.tokens import SEMICOLON, Tokens, Uncertain
@@ -206,10 +205,15 @@ class _Statement:
 def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _Outcome:
     tag, statement = tagged(raw["stmt"])
     context, policy = surroundings.context, surroundings.policy
-    if tag == "VariableShowStmt":
-        return _plan_show(text, raw, kind, context)
     if tag not in INDEPENDENT:
         refuse_uncovered(surroundings)
+    standing = stand_in(tag, statement, surroundings)
+    if standing is not None:
+        outcome = _plan_stand_in(text, raw, kind, standing)
+        verify(_sent(text, raw, outcome.edits), replace(surroundings, sent=True))
+        return outcome
+    if tag == "VariableShowStmt":
+        return _Outcome(StatementPlan(kind, depends=False), EditList())
     findings = find(raw["stmt"], policy.names)
     judged = NOTHING
     if (findings.calls or policy.catalog.row_routines) and policy.names:
@@ -328,16 +332,12 @@ def _query_effects(text: _Text, raw: Node, plan: StatementPlan, surroundings: Su
     return []
 
 
-def _plan_show(text: _Text, raw: Node, kind: Kind, context: Context) -> _Outcome:
-    _, statement = tagged(raw["stmt"])
-    name = statement["name"]
-    value = show_value(name, context)
-    edits = EditList()
-    if value is None:
-        return _Outcome(StatementPlan(kind, depends=False), edits)
-    # The server knows the variable only once it was set, so the proxy answers with a query of its own.
+def _plan_stand_in(text: _Text, raw: Node, kind: Kind, standing: StandIn) -> _Outcome:
     first, last = text.span(raw)
-    sql = f"SELECT {quote_literal(value)}::pg_catalog.text AS {quote_identifier(name.lower())}"
-    edits.replace(text.tokens.starts[first], text.tokens.ends[last], sql)
-    retag = Retag("SELECT", "SHOW", drop_count=True)
-    return _Outcome(StatementPlan(kind, Outcome.REWRITTEN, retag=retag, depends=False), edits)
+    edits = EditList()
+    edits.replace(text.tokens.starts[first], text.tokens.ends[last], standing.sql)
+    plan = StatementPlan(
+        kind, Outcome.REWRITTEN, retag=standing.retag, guarded=standing.tables, deletes=standing.deletes,
+        depends=bool(standing.tables),
+    )  # fmt: skip
+    return _Outcome(plan, edits)

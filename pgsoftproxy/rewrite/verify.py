@@ -49,6 +49,7 @@ def verify_tree(statement: Node, surroundings: Surroundings) -> None:
     """
     prover = _Prover(surroundings)
     prover.todo.append((statement, NO_NAMES))
+    prover.truncate(statement.get("TruncateStmt", {}))
     prover.prove()
 
 
@@ -223,6 +224,13 @@ class _Prover:
         protection = self._protection(node, ctes)
         if protection is not None and self.surroundings.visibility(protection) is not VisibilityMode.ALL:
             raise unproven(f'"{protection.label}" stands where no guard was looked for')
+
+    def truncate(self, truncate: Node) -> None:
+        """Deny a TRUNCATE that was to become something else; it stands nowhere but alone."""
+        for item in truncate.get("relations", []):
+            relation = self.surroundings.relation(item["RangeVar"])
+            if relation is not None and self._enforced(relation) is not None and not self.surroundings.hard:
+                raise unproven(f'a physical TRUNCATE of "{relation.label}"')
 
     def _copy(self, copy: Node) -> None:
         relation = self.surroundings.relation(copy["relation"]) if "relation" in copy else None

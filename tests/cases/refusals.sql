@@ -328,3 +328,18 @@ INSERT INTO accounts (id, handle) VALUES (3, 'x') ON CONFLICT (id) DO UPDATE SET
 -- case: do nothing on the key of a deleted row
 -- expect: refused 23505
 INSERT INTO accounts (id, handle) VALUES (3, 'x') ON CONFLICT (id) DO NOTHING
+
+-- case: a soft truncate together with an unprotected table
+TRUNCATE badges, logs
+
+-- case: a soft truncate together with a table that may not be truncated
+TRUNCATE users, badges
+
+-- case: a soft truncate whose cascade reaches an unprotected table
+TRUNCATE folders CASCADE
+
+-- case: a soft truncate that restarts sequences
+TRUNCATE drafts, sheets RESTART IDENTITY
+
+-- case: truncate an unprotected table whose cascade reaches softly truncated ones
+TRUNCATE categories, logs CASCADE

@@ -336,3 +336,25 @@ INSERT INTO badges VALUES ('Z', 'again'), ('A', 'x'), ('N', 'new') ON CONFLICT (
 -- state: revived
 INSERT INTO members (id, email) VALUES (50, 'ray@example.com'), (52, 'new@example.com') ON CONFLICT (email) DO UPDATE SET points = 1
 RETURNING id, (xmax = 0) AS inserted, xmax, members.xmax
+
+-- case: on conflict on a constraint that became a unique index on live rows
+-- against: full
+INSERT INTO users (id, email, name) VALUES (30, 'bob@example.com', 'Bobby'), (31, 'gone@example.com', 'Again') ON CONFLICT ON CONSTRAINT users_email_live DO UPDATE SET name = excluded.name RETURNING id, name
+-- direct:
+INSERT INTO users (id, email, name) VALUES (30, 'bob@example.com', 'Bobby'), (31, 'gone@example.com', 'Again') ON CONFLICT (email) WHERE deleted_at IS NULL DO UPDATE SET name = excluded.name RETURNING id, name
+
+-- case: on conflict do nothing on a constraint that became a unique index on live rows
+-- against: full
+INSERT INTO users (id, email) VALUES (30, 'bob@example.com'), (31, 'gone@example.com') ON CONFLICT ON CONSTRAINT users_email_live DO NOTHING
+-- direct:
+INSERT INTO users (id, email) VALUES (30, 'bob@example.com'), (31, 'gone@example.com') ON CONFLICT (email) WHERE deleted_at IS NULL DO NOTHING
+
+-- case: on conflict on a constraint that became an index with expressions and a collation
+-- against: full
+INSERT INTO relics VALUES (1, 'URN'), (7, 'new') ON CONFLICT ON CONSTRAINT "Lower Label" DO UPDATE SET label = 'hit' RETURNING *
+-- direct:
+INSERT INTO relics VALUES (1, 'URN'), (7, 'new') ON CONFLICT (lower(label) COLLATE "C" text_pattern_ops, id, (id + 1)) WHERE deleted_at IS NULL AND id > 0 DO UPDATE SET label = 'hit' RETURNING *
+
+-- case: on conflict on a constraint that does not exist
+-- expect: error 42704
+INSERT INTO users (id, email) VALUES (30, 'bob@example.com') ON CONFLICT ON CONSTRAINT users_email_dead DO NOTHING

@@ -49,6 +49,7 @@ truncate = "soft"
 
 [tables."app.slots_2025"]
 upsert = "revive"
+truncate = "soft"
 
 [tables."app.tickets"]
 upsert = "revive"
@@ -68,6 +69,9 @@ truncate = "soft"
 truncate = "soft"
 
 [tables."app.boxes"]
+truncate = "soft"
+
+[tables."app.crates"]
 truncate = "soft"
 
 [tables."app.Weird Name"]

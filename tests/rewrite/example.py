@@ -10,7 +10,7 @@ from pgsoftproxy.model.catalog import (
     UniqueIndex,
 )
 from pgsoftproxy.model.context import Context, Grant, SearchPath, Values, Variables, VisibilityMode
-from pgsoftproxy.model.policy import Mode, Policy, TableRule, compile_policy
+from pgsoftproxy.model.policy import Mode, Policy, TableRule, Truncate, compile_policy
 
 STAMP = "timestamp with time zone"
 ID, DELETED = Column("id", "bigint", not_null=True), Column("deleted_at", STAMP)
@@ -86,6 +86,8 @@ RULES = (
     TableRule("app.flags", column="gone"),
     TableRule("app.watched", mode=Mode.OBSERVE),
     TableRule("app.broken"),
+    TableRule("app.notes", truncate=Truncate.SOFT),
+    TableRule("app.sole", truncate=Truncate.SOFT),
 )
 GRANTS = {"support": Grant(frozenset(VisibilityMode), restore=True), "dpo": Grant(hard_delete=True)}
 

@@ -23,6 +23,8 @@ from pgsoftproxy.rewrite.rules import (
     revive_row,
     soften_delete,
     soften_merge,
+    soften_truncate,
+    stand_in,
 )
 from pgsoftproxy.rewrite.rules.expand_view import ViewJudgement
 from pgsoftproxy.rewrite.scope import Findings, Reference
@@ -31,7 +33,16 @@ from pgsoftproxy.rewrite.work import Work
 
 Patch = pytest.MonkeyPatch
 RULES = (hide_deleted_rows, soften_delete, guard_update, guard_upsert, copy_out, soften_merge)
-LIVE_USERS = (predicates, hide_deleted_rows, soften_delete, guard_update, guard_upsert, answer_as_it_was)
+LIVE_USERS = (
+    predicates,
+    hide_deleted_rows,
+    soften_delete,
+    guard_update,
+    guard_upsert,
+    answer_as_it_was,
+    revive_row,
+    soften_truncate,
+)
 SEEN_USERS = (predicates, hide_deleted_rows, soften_delete, guard_update, copy_out)
 
 
@@ -307,6 +318,12 @@ MUTANTS = [
     Mutant(
         "spell_out_table_command does nothing",
         replaced([hide_deleted_rows], "spell_out_table_command", nothing),
+    ),
+    Mutant("soften_truncate does nothing", replaced([stand_in], "soften_truncate", nothing)),
+    Mutant("soften_truncate forgets ONLY", words("UPDATE ONLY ", "UPDATE ")),
+    Mutant(
+        "soften_truncate makes one id a table",
+        words("(SELECT id FROM pgsoftproxy_deletion)", "(SELECT gen_random_uuid())"),
     ),
     Mutant("retarget leaves DELETE FROM as it is", replaced([soften_delete], "_retarget", nothing)),
     Mutant("the guard of an upsert is missing", replaced([guard_upsert], "_guard_update", nothing)),

@@ -252,6 +252,16 @@ PAIRS = {
     "an empty text": (" ; -- nothing", None),
     "ONLY an unprotected parent": ("SELECT * FROM ONLY base", None),
     "TRUNCATE of a table that is only watched": ("TRUNCATE watched", None),
+    "TRUNCATE of one table": (
+        "SELECT 1; TRUNCATE TABLE ONLY app.notes -- why",
+        "SELECT 1; UPDATE ONLY app.notes SET deleted_at = pg_catalog.now() WHERE app.notes.deleted_at IS NULL -- why",
+    ),
+    "TRUNCATE of several tables": (
+        "TRUNCATE notes, sole",
+        "WITH pgsoftproxy_truncate1 AS (UPDATE notes SET deleted_at = pg_catalog.now() "
+        "WHERE notes.deleted_at IS NULL) "
+        "UPDATE sole SET deleted_at = pg_catalog.now() WHERE sole.deleted_at IS NULL",
+    ),
 }
 
 
