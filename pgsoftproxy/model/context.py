@@ -96,6 +96,7 @@ class Values:
     rows now. `private` is the version of the policy that was
     compiled from a catalog read inside the open transaction, 0 if the one of all sessions is in force.
     `temporary` holds names of temporary relations that are there, of those that could shadow another that matters.
+    `touched`: while `stale`, names that may mean protected tables though the policy does not say so.
     """
 
     user: str = ""
@@ -108,6 +109,7 @@ class Values:
     private: int = 0
     temporary: frozenset[str] = frozenset()
     session_user: str = ""
+    touched: frozenset[str] = frozenset()
 
     @property
     def path_is_certain(self) -> bool:
@@ -212,7 +214,9 @@ class Variables:
                 if not effect.shapes:
                     return self
                 uncovered = self.current.uncovered or effect.uncovers
-                return replace(self, current=replace(self.current, stale=True, uncovered=uncovered))
+                touched = self.current.touched | effect.touched
+                current = replace(self.current, stale=True, uncovered=uncovered, touched=touched)
+                return replace(self, current=current)
             case ChangesTemporary():
                 made = self.session if effect.local else _with_temporary(self.session, effect)
                 kept = _with_temporary(made, replace(effect, made=frozenset()))
@@ -300,7 +304,8 @@ class Variables:
         session = self.session
         if self.current.stale or self.current.private:
             # What was private is true for all now, but the policy of all does not know it yet.
-            session = replace(session, stale=True, uncovered=self.current.uncovered, private=0)
+            uncovered, touched = self.current.uncovered, self.current.touched
+            session = replace(session, stale=True, uncovered=uncovered, private=0, touched=touched)
         return Variables(self.defaults, session, session, session)
 
     def _rolled_back(self) -> "Variables":

@@ -60,12 +60,13 @@ class ResetsAll:
 class ChangesCatalog:
     """DDL that can change a relation, a key, a view, a role's defaults: the catalog must be read again.
 
-    `shapes`: it can change which relation a name means, or which columns a relation has. `uncovers`: a name may
-    lead to protected rows afterwards that did not before.
+    `shapes`: it can change which relation a name means, or which columns a relation has. `uncovers`: any name may
+    lead to protected rows afterwards that did not before; `touched` holds names of which that is so.
     """
 
     shapes: bool = True
     uncovers: bool = False
+    touched: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

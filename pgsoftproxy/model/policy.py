@@ -135,7 +135,8 @@ class Policy:
     relations of all these by bare name; the statistics of the server are among the names, without a relation.
     `hides`: there are rows to keep from view.
     `routines`: what may be called though the proxy cannot see its work; `memo`: what is known of that work.
-    `statements`: what may be sent though it shows or keeps rows past the rewriter.
+    `statements`: what may be sent though it shows or keeps rows past the rewriter. `rules`: what it was compiled
+    from, for who must know what it would make of another table.
     """
 
     catalog: Catalog
@@ -149,6 +150,7 @@ class Policy:
     version: int = 0
     routines: RoutineRules = field(default_factory=RoutineRules)
     statements: StatementRules = field(default_factory=StatementRules)
+    rules: tuple[TableRule, ...] = ()
     names: Mapping[str, tuple[Relation, ...]] = field(init=False, repr=False, compare=False)
     hides: bool = field(init=False, repr=False, compare=False)
     memo: RoutineMemo = field(default_factory=RoutineMemo, init=False, repr=False, compare=False)
@@ -190,9 +192,10 @@ def compile_policy(
     A problem leaves its relation `broken`, so that a policy with problems is still safe to serve.
     """
     draft = _Draft(catalog)
-    for rule in sorted(rules, key=lambda rule: rule.precedence):
-        if rule.database is None or rule.database == catalog.database:
-            draft.apply(rule)
+    own = [rule for rule in rules if rule.database is None or rule.database == catalog.database]
+    own.sort(key=lambda rule: rule.precedence)
+    for rule in own:
+        draft.apply(rule)
     draft.inherit()
     draft.compare_with_children()
     hidden = {oid: p.label for oid, p in draft.protections.items() if p.mode is Mode.ENFORCE}
@@ -206,6 +209,7 @@ def compile_policy(
         calling=calling(catalog) if draft.protections or draft.broken else {},
         grants=dict(grants),
         version=version,
+        rules=tuple(own),
     )
     return policy, (*draft.missing, *draft.broken.values())
 

@@ -5,7 +5,7 @@ convinced, with a zero-column join for every read.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from pgsoftproxy.errors import StatementRefused
@@ -96,6 +96,8 @@ def _plan(query: Query, work: Work) -> StatementPlan:
 def _apply(query: Query, work: Work) -> None:
     for reference in sorted(query.findings.references, key=lambda found: found.location):
         relation = query.surroundings.relation(reference.node)
+        if not _only_adds(query, reference):
+            query.surroundings.require_read(reference.node["relname"], relation)
         if relation is None:
             work.warnings.extend(judge_system(reference, query.surroundings))
             continue
@@ -113,6 +115,14 @@ def _apply(query: Query, work: Work) -> None:
             work.observed.append(protection.label)
         else:
             _apply_rule(query, work, reference, protection)
+
+
+def _only_adds(query: Query, reference: Reference) -> bool:
+    """Tell whether a reference neither reads, changes nor removes rows that are there."""
+    if reference.use is Use.INSERT:
+        return "onConflictClause" not in reference.owner
+    tag, statement = tagged(query.statement)
+    return reference.use is Use.NAMED and (tag != "CopyStmt" or bool(statement.get("is_from")))
 
 
 def _is_read_of_view(query: Query, reference: Reference, relation: Relation) -> bool:
@@ -137,7 +147,7 @@ def _rewritten(query: Query, work: Work, definition: str) -> str:
     if work.depth >= DEEPEST_VIEW:
         raise StatementRefused("views over protected tables are nested too deep", sqlstate="54001")
     context = query.surroundings.context.after(SetsVariable(Variable.SEARCH_PATH, SearchPath(()), local=True))
-    surroundings = Surroundings(query.surroundings.policy, context)
+    surroundings = replace(query.surroundings, context=context)
     (statement,) = _parsed(definition)
     inner = Query(
         definition, statement["stmt"], find(statement["stmt"], surroundings.policy.names), surroundings

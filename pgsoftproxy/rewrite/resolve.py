@@ -20,12 +20,14 @@ TEMPORARY_SCHEMA = "pg_temp"
 class Surroundings:
     """All that a statement's meaning depends on: the policy and the context it is planned in.
 
+    `foreseen` holds names of relations whose changes the policy knows although nobody has read them.
     `sent`: it is about to be sent, so that no name in it may rely on a temporary relation that it does not name as
     one; it could be gone.
     """
 
     policy: Policy
     context: Context
+    foreseen: frozenset[str] = frozenset()
     sent: bool = False
 
     @property
@@ -80,6 +82,17 @@ class Surroundings:
             return found
         visible = tuple(relation for relation in candidates if relation.schema in self.schemas())
         return self._any(visible) if visible else None
+
+    def require_read(self, name: str, relation: Relation | None) -> None:
+        """Raise StatementRefused where a name may mean a protected table by now, while `relation` is none."""
+        values = self.values
+        if not values.stale or name not in values.touched or name in self.foreseen:
+            return
+        if relation is None or relation.oid not in self.policy.protections:
+            raise StatementRefused(
+                f'relation "{name}" may have become a protected table by a statement before this one',
+                hint="Send what follows DDL as a text of its own, in an explicit transaction under READ COMMITTED.",
+            )
 
     def schemas(self) -> list[str]:
         """Return the schemas of the search_path, `$user` expanded."""

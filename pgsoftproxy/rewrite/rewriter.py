@@ -5,16 +5,23 @@ the plans together. Each statement of a batch is planned in the context that tho
 """
 
 import gc
-from bisect import bisect_left
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from pgsoftproxy.errors import Refusal, StatementRefused
 from pgsoftproxy.model.context import Context
-from pgsoftproxy.model.effects import ChangesCatalog, Effect, Executes, Prepares, SetsVariable, Transaction
+from pgsoftproxy.model.effects import (
+    ChangesCatalog,
+    Effect,
+    Executes,
+    Prepares,
+    SetsVariable,
+    Transaction,
+    TransactionVerb,
+)
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import LARGE_TEXT
 from pgsoftproxy.rewrite.edits import EditList, apply_edits
+from pgsoftproxy.rewrite.foresight import Foresight, touched
 from pgsoftproxy.rewrite.kinds import KINDS, MAKING, WRAPPERS
 from pgsoftproxy.rewrite.plan import (
     REFUSAL_SQL,
@@ -34,7 +41,7 @@ from pgsoftproxy.rewrite.rules.follow_session import executed_name, follow_sessi
 from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting
 from pgsoftproxy.rewrite.rules.follow_temporary import follow_temporary, makes_temporary, name_temporary
 from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, INDEPENDENT, KEEPING, PASSING, judge_utility
-from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION, read_directives
+from pgsoftproxy.rewrite.rules.read_directives import read_directives
 from pgsoftproxy.rewrite.rules.refuse_opaque import (
     NOTHING,
     Judgement,
@@ -48,46 +55,19 @@ from pgsoftproxy.rewrite.rules.refuse_unlike import refuse_unlike
 from pgsoftproxy.rewrite.rules.stand_in import StandIn, stand_in
 from pgsoftproxy.rewrite.rules.withhold_values import withhold_values
 from pgsoftproxy.rewrite.scope import Findings, find
-from pgsoftproxy.rewrite.tokens import SEMICOLON, Tokens, Uncertain
+from pgsoftproxy.rewrite.text import Text
+from pgsoftproxy.rewrite.tokens import Uncertain
 from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged, unwrapped
 from pgsoftproxy.rewrite.verify import verify, verify_tree
 
 OF_SCHEMA = "OBJECT_SCHEMA"
+TAKING_BACK = frozenset({TransactionVerb.ROLLBACK, TransactionVerb.ROLLBACK_TO})
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     plan: StatementPlan
     edits: EditList
-
-
-class _Text:
-    """One client text with its tokens, which are scanned only where they are needed."""
-
-    def __init__(self, sql: str) -> None:
-        self.sql = sql
-
-    @cached_property
-    def tokens(self) -> Tokens:
-        return Tokens(self.sql)
-
-    @cached_property
-    def has_directives(self) -> bool:
-        """Tell whether a comment of the text may hold a directive."""
-        return INTRODUCTION in self.sql.lower()
-
-    def span(self, raw: Node) -> tuple[int, int]:
-        """Return the first and last token of a raw statement, without the semicolon."""
-        tokens = self.tokens
-        location, length = int(raw.get("stmt_location", 0)), int(raw.get("stmt_len", 0))
-        end = tokens.characters(location + length) if length else len(self.sql)
-        first = bisect_left(tokens.starts, tokens.characters(location))
-        last = bisect_left(tokens.starts, end) - 1
-        while tokens.names[first] == SEMICOLON:
-            first += 1
-        while tokens.names[last] == SEMICOLON:
-            last -= 1
-        return first, last
 
 
 def rewrite(sql: str, policy: Policy, context: Context) -> Plan:
@@ -107,13 +87,15 @@ def _rewrite(sql: str, policy: Policy, context: Context) -> Plan:
         statements = parse(sql)
     except StatementRefused as error:
         return _refused(Kind.INVALID, error.refusal)
-    text = _Text(sql)
+    text = Text(sql)
     plans: list[StatementPlan] = []
     edits = EditList()
     cacheable = True
     private = context.values.private
+    foresight = Foresight(policy, context.values.touched)
     for number, raw in enumerate(statements):
-        outcome = _plan_statement(text, raw, policy, context)
+        surroundings = _surroundings(raw, foresight, context)
+        outcome = _plan_statement(text, raw, surroundings)
         if context.values.private != private and outcome.plan.depends:
             outcome = _beyond_private(outcome)
         plans.append(outcome.plan)
@@ -125,6 +107,7 @@ def _rewrite(sql: str, policy: Policy, context: Context) -> Plan:
         edits.update(outcome.edits)
         for effect in outcome.plan.effects:
             context = context.after(effect)
+            _foresee(raw, effect, foresight, surroundings)
             if isinstance(effect, SetsVariable | Transaction) and number < len(statements) - 1:
                 cacheable = (
                     False  # the rest depends on the whole stack of variables, not on their present values
@@ -133,6 +116,19 @@ def _rewrite(sql: str, policy: Policy, context: Context) -> Plan:
         return _assemble(text, plans, edits, cacheable)
     except StatementRefused as error:
         return _refused(plans[0].kind, error.refusal)
+
+
+def _surroundings(raw: Node, foresight: Foresight, context: Context) -> Surroundings:
+    tag, _ = tagged(raw["stmt"])
+    policy = foresight.latest if tag in INDEPENDENT else foresight.policy
+    return Surroundings(policy, context, foresight.names)
+
+
+def _foresee(raw: Node, effect: Effect, foresight: Foresight, surroundings: Surroundings) -> None:
+    if isinstance(effect, ChangesCatalog):
+        foresight.follow(raw["stmt"], effect.touched, surroundings)
+    elif isinstance(effect, Transaction) and effect.verb in TAKING_BACK:
+        foresight.forget()
 
 
 def _beyond_private(outcome: _Outcome) -> _Outcome:
@@ -150,19 +146,20 @@ def _refused(kind: Kind, refusal: Refusal) -> Refused:
     return Refused((StatementPlan(kind, Outcome.REFUSED, refusal=refusal),), refusal)
 
 
-def _assemble(text: _Text, plans: list[StatementPlan], edits: EditList, cacheable: bool) -> Plan:
+def _assemble(text: Text, plans: list[StatementPlan], edits: EditList, cacheable: bool) -> Plan:
     if not edits:
         return Forward(tuple(plans), cacheable)
     ordered = edits.edits(text.sql)
     return Rewritten(tuple(plans), apply_edits(text.sql, ordered), ordered, cacheable)
 
 
-def _replace_statement(text: _Text, raw: Node, edits: EditList) -> None:
+def _replace_statement(text: Text, raw: Node, edits: EditList) -> None:
     first, last = text.span(raw)
     edits.replace(text.tokens.starts[first], text.tokens.ends[last], REFUSAL_SQL)
 
 
-def _plan_statement(text: _Text, raw: Node, policy: Policy, context: Context) -> _Outcome:
+def _plan_statement(text: Text, raw: Node, surroundings: Surroundings) -> _Outcome:
+    context = surroundings.context
     tag, statement = tagged(raw["stmt"])
     kind = KINDS.get(tag, Kind.DDL if tag in CHANGING else Kind.UTILITY)
     try:
@@ -171,7 +168,7 @@ def _plan_statement(text: _Text, raw: Node, policy: Policy, context: Context) ->
             directives = read_directives(text.tokens, text.span(raw)[0], context)
             for effect in directives:
                 context = context.after(effect)
-        outcome = _decide(text, raw, kind, Surroundings(policy, context))
+        outcome = _decide(text, raw, kind, replace(surroundings, context=context))
         executed = executed_name(tag, statement)
         return outcome if executed is None else _executing(text, raw, outcome, (executed, directives))
     except StatementRefused as error:
@@ -189,7 +186,7 @@ def _plan_statement(text: _Text, raw: Node, policy: Policy, context: Context) ->
 class _Statement:
     """One raw statement of a text with what was found in it; `temporary` names temporary relations as such."""
 
-    text: _Text
+    text: Text
     raw: Node
     kind: Kind
     surroundings: Surroundings
@@ -202,7 +199,7 @@ class _Statement:
         return Query(self.text.sql, self.raw["stmt"], self.findings, self.surroundings)
 
 
-def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _Outcome:
+def _decide(text: Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _Outcome:
     tag, statement = tagged(raw["stmt"])
     context, policy = surroundings.context, surroundings.policy
     if tag not in INDEPENDENT:
@@ -210,11 +207,12 @@ def _decide(text: _Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _
     standing = stand_in(tag, statement, surroundings)
     if standing is not None:
         outcome = _plan_stand_in(text, raw, kind, standing)
-        verify(_sent(text, raw, outcome.edits), replace(surroundings, sent=True))
+        verify(text.sent(raw, outcome.edits), replace(surroundings, sent=True))
         return outcome
     if tag == "VariableShowStmt":
         return _Outcome(StatementPlan(kind, depends=False), EditList())
-    findings = find(raw["stmt"], policy.names)
+    touched_names = context.values.touched if context.values.stale else frozenset[str]()
+    findings = find(raw["stmt"], policy.names.keys() | touched_names if touched_names else policy.names)
     judged = NOTHING
     if (findings.calls or policy.catalog.row_routines) and policy.names:
         judged = judge_calls(findings, surroundings)
@@ -251,7 +249,7 @@ def _decide_query(found: _Statement, effects: list[Effect]) -> _Outcome:
     plan = _told(plan, found.judged)
     sent = replace(surroundings, sent=True)
     if edits:
-        verify(_sent(text, raw, edits), sent)
+        verify(text.sent(raw, edits), sent)
     else:
         verify_tree(raw["stmt"], sent)
     return _Outcome(plan, edits)
@@ -270,8 +268,9 @@ def _decide_utility(found: _Statement, effects: list[Effect]) -> _Outcome:
     judged += judge_utility(tag, statement, surroundings)
     if tag in CHANGING and not makes_temporary(found.raw["stmt"], surroundings):
         uncovers = find_uncovering(tag, statement, surroundings)
-        shapes = tag not in KEEPING or OF_SCHEMA in (statement.get("objtype"), statement.get("objectType"))
-        effects.append(ChangesCatalog(shapes=shapes, uncovers=uncovers))
+        of_schema = OF_SCHEMA in (statement.get("objtype"), statement.get("objectType"))
+        shapes = tag not in KEEPING or of_schema or bool(statement.get("unique"))
+        effects.append(ChangesCatalog(shapes, uncovers, touched(found.raw["stmt"], surroundings)))
     outcome = Outcome.REWRITTEN if found.temporary else Outcome.FORWARDED
     translations = withhold_values(tag, statement, surroundings)
     plan = StatementPlan(
@@ -285,7 +284,7 @@ def _decide_utility(found: _Statement, effects: list[Effect]) -> _Outcome:
 
 
 def _executing(
-    text: _Text, raw: Node, outcome: _Outcome, executed: tuple[str, tuple[SetsVariable, ...]]
+    text: Text, raw: Node, outcome: _Outcome, executed: tuple[str, tuple[SetsVariable, ...]]
 ) -> _Outcome:
     name, directives = executed
     first, last = text.span(raw)
@@ -308,17 +307,7 @@ def _told(plan: StatementPlan, judged: Judgement) -> StatementPlan:
     )
 
 
-def _sent(text: _Text, raw: Node, edits: EditList) -> str:
-    """Return what is sent for one statement of the text, alone."""
-    first, last = text.span(raw)
-    start, end = text.tokens.starts[first], text.tokens.ends[last]
-    moved = tuple(
-        replace(edit, start=edit.start - start, end=edit.end - start) for edit in edits.edits(text.sql)
-    )
-    return apply_edits(text.sql[start:end], moved)
-
-
-def _query_effects(text: _Text, raw: Node, plan: StatementPlan, surroundings: Surroundings) -> list[Effect]:
+def _query_effects(text: Text, raw: Node, plan: StatementPlan, surroundings: Surroundings) -> list[Effect]:
     tag, statement = tagged(raw["stmt"])
     if tag == "PrepareStmt":
         tokens = text.tokens
@@ -328,11 +317,13 @@ def _query_effects(text: _Text, raw: Node, plan: StatementPlan, surroundings: Su
         return [Prepares(statement["name"], text.sql[start : tokens.ends[last]], tail, plan.deletes)]
     tag, statement = unwrapped(raw["stmt"])
     if tag in MAKING or (tag == "SelectStmt" and "intoClause" in statement):
-        return [] if makes_temporary(raw["stmt"], surroundings) else [ChangesCatalog()]
+        if makes_temporary(raw["stmt"], surroundings):
+            return []
+        return [ChangesCatalog(touched=touched({tag: statement}, surroundings))]
     return []
 
 
-def _plan_stand_in(text: _Text, raw: Node, kind: Kind, standing: StandIn) -> _Outcome:
+def _plan_stand_in(text: Text, raw: Node, kind: Kind, standing: StandIn) -> _Outcome:
     first, last = text.span(raw)
     edits = EditList()
     edits.replace(text.tokens.starts[first], text.tokens.ends[last], standing.sql)

@@ -211,7 +211,9 @@ def _flat(variables: Variables) -> bool:
 
 def _fresh(values: Values) -> Values:
     known = not values.stale and not values.private
-    return values if known else replace(values, stale=False, uncovered=False, private=0)
+    if known:
+        return values
+    return replace(values, stale=False, uncovered=False, private=0, touched=frozenset())
 
 
 def _doubted(values: Values) -> Values:

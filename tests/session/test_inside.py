@@ -177,32 +177,31 @@ def test_names_that_are_not_ascii_come_through_whatever_the_encoding(line: Migra
     assert line.read_inside > 0
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "search_path = evil, pg_catalog",
-        "DateStyle = 'SQL, DMY'",
-        "bytea_output = escape",
-        "quote_all_identifiers = on",
-        "IntervalStyle = sql_standard",
-        "statement_timeout = '1ms'",
-        "lock_timeout = '1ms'",
-        "enable_hashjoin = off",
-    ],
+SETTINGS = (
+    "search_path = evil, pg_catalog",
+    "DateStyle = 'SQL, DMY'",
+    "bytea_output = escape",
+    "quote_all_identifiers = on",
+    "IntervalStyle = sql_standard",
+    "statement_timeout = '1ms'",
+    "lock_timeout = '1ms'",
+    "enable_hashjoin = off",
 )
-def test_settings_of_the_session_neither_matter_nor_change(line: Migrating, setting: str) -> None:
-    line.run(
-        b"CREATE SCHEMA evil",
-        b"CREATE FUNCTION evil.eq(name, name) RETURNS bool LANGUAGE sql AS 'SELECT false'",
-    )
+
+
+def test_settings_of_the_session_neither_matter_nor_change(line: Migrating) -> None:
+    line.run(b"CREATE SCHEMA evil")
+    line.run(b"CREATE FUNCTION evil.eq(name, name) RETURNS bool LANGUAGE sql AS 'SELECT false'")
     line.run(b"CREATE OPERATOR evil.= (FUNCTION = evil.eq, LEFTARG = name, RIGHTARG = name)")
-    name = setting.partition(" ")[0].encode()
-    line.run(b"BEGIN", ADD, MARK, b"SET " + setting.encode(), b"ALTER TABLE app.plain ADD COLUMN more int")
-    before = [m.body for m in line.run(b"SHOW " + name) if m.kind == "D"]
-    reads = line.read_inside
-    assert ids(line.run(PLAIN)) == [1]
-    assert line.read_inside == reads + 1
-    assert [m.body for m in line.run(b"SHOW " + name) if m.kind == "D"] == before
+    for setting in SETTINGS:
+        name = setting.partition(" ")[0].encode()
+        line.run(b"BEGIN", ADD, MARK, b"SET " + setting.encode(), b"ALTER TABLE app.plain ADD COLUMN x int")
+        before = [message.body for message in line.run(b"SHOW " + name) if message.kind == "D"]
+        reads = line.read_inside
+        assert ids(line.run(PLAIN)) == [1], setting
+        assert line.read_inside == reads + 1, setting
+        assert [message.body for message in line.run(b"SHOW " + name) if message.kind == "D"] == before
+        line.run(b"ROLLBACK")
 
 
 def test_reading_that_fails_leaves_the_transaction_as_it_was(line: Migrating) -> None:
@@ -252,4 +251,37 @@ def test_client_cannot_tell_that_the_catalog_was_read(line: Migrating) -> None:
     assert ids(line.run(b"SELECT count(*) FROM pg_prepared_statements")) == [0]
     assert tag(line.run(b"ROLLBACK TO _pgsoftproxy_catalog")) == "3B001"
     assert tag(line.run(b"ROLLBACK TO mine")) == "ROLLBACK"
+    assert ids(line.run(PLAIN)) == [1, 2]
+
+
+@pytest.mark.parametrize("begin", [b"BEGIN; ", b"", b"BEGIN ISOLATION LEVEL SERIALIZABLE; "])
+def test_batch_guards_what_it_has_made_and_changed_itself(line: Migrating, begin: bytes) -> None:
+    made = (
+        b"CREATE TABLE app.made (id int PRIMARY KEY, deleted_at timestamptz); "
+        b"INSERT INTO app.made VALUES (1), (2), (3) ON CONFLICT (id) DO NOTHING; "
+        b"UPDATE app.made SET deleted_at = now() WHERE id = 2; DELETE FROM app.made WHERE id = 1; "
+        b"SELECT id FROM app.made; " + ADD + b"; " + MARK + b"; " + PLAIN
+    )
+    answer = line.run(begin + made + (b"; COMMIT" if begin else b""))
+    assert [int(message.body[6:]) for message in answer if message.kind == "D"] == [3, 1]
+    assert not [message for message in answer if message.kind == "E"]
+    assert line.database.execute("SELECT count(*) FROM app.made") == [(3,)]
+    assert ids(line.run(b"SELECT id FROM app.made")) == [3]
+    assert line.read_inside == 0
+
+
+def test_pipeline_without_a_transaction_is_refused_what_it_cannot_know(line: Migrating) -> None:
+    def one(text: bytes) -> bytes:
+        return parse(b"", text) + bind(b"", b"") + execute(b"")
+
+    answer = line.ask(one(ADD), one(MARK), SYNC)
+    assert [message.sqlstate for message in answer if message.kind == "E"] == ["0A000"]
+    answer = line.ask(one(b"ALTER TABLE app.users ADD x int"), one(USERS), SYNC)
+    assert ids(answer) == [1, 3]
+
+
+def test_transaction_above_read_committed_does_not_read_what_it_may_have_protected(line: Migrating) -> None:
+    line.run(b"BEGIN ISOLATION LEVEL REPEATABLE READ", ADD)
+    assert tag(line.run(MARK)) == "0A000"
+    line.run(b"ROLLBACK")
     assert ids(line.run(PLAIN)) == [1, 2]

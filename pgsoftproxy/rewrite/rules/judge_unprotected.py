@@ -89,6 +89,7 @@ def judge_inside_utility(tag: str, reference: Reference, surroundings: Surroundi
     if reference.use is Use.NAMED:
         return ()
     relation = surroundings.relation(reference.node)
+    surroundings.require_read(reference.node["relname"], relation)
     if relation is None:
         return judge_system(reference, surroundings)
     protection = surroundings.protection(relation)

@@ -157,7 +157,9 @@ def _refusal(what: str, label: str) -> StatementRefused:
 
 def _judge_truncate(statement: Node, judge: _Judge) -> None:
     for item in statement["relations"]:
-        judge.relation("TRUNCATE", judge.surroundings.relation(item["RangeVar"]))
+        relation = judge.surroundings.relation(item["RangeVar"])
+        judge.surroundings.require_read(item["RangeVar"]["relname"], relation)
+        judge.relation("TRUNCATE", relation)
         if statement.get("behavior") == "DROP_CASCADE":
             _judge_cascade(item["RangeVar"], judge)
 
