@@ -84,6 +84,21 @@ class StatementRefused(ProxyError):
         return Refusal(self.sqlstate, self.message, self.hint, position=self.position)
 
 
+class StepFailed(ProxyError):
+    """The server refused a step of a migration; the steps before it are done, the next run goes on from there."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        sqlstate: str | None = None,
+        detail: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, sqlstate=sqlstate)
+        self.detail = detail
+
+
 class ConfigError(ProxyError):
     """The configuration is wrong; each line of `problems` names file, line and reason."""
 

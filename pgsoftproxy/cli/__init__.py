@@ -33,6 +33,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one key, as in listen.port=6544; repeatable."),
 ]
+KINDS_HELP = "Only steps of this kind (schema, column, index, unique, trigger, revoke, ...); repeatable."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -146,6 +147,70 @@ def _rewrite(
     with _failures():
         request = Request(text, database, user, visibility)
         raise typer.Exit(rewrite(config, overrides or (), request, as_json=as_json))
+
+
+@app.command("migrate")
+def _migrate(
+    config: Config,
+    overrides: Overrides = None,
+    database: Annotated[
+        str | None, typer.Option("--database", "-d", help="The database; default that of control.dsn.")
+    ] = None,
+    dsn: Annotated[
+        str | None,
+        typer.Option(
+            "--dsn",
+            envvar="PGSOFTPROXY_MIGRATE_DSN",
+            help="Connect as a role that owns the tables; default control.dsn.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "--plan", help="Show the plan and change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Run the plan without asking.")] = False,
+    down: Annotated[bool, typer.Option("--down", help="Take back what was done before.")] = False,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="KIND", help=KINDS_HELP)] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", metavar="KIND", help="Leave a kind of step out; repeatable.")
+    ] = None,
+    rls: Annotated[
+        bool, typer.Option("--rls", help="With row-level security for direct connections.")
+    ] = False,
+    views: Annotated[bool, typer.Option("--views", help="With a view live_... of each table.")] = False,
+    exclusions: Annotated[
+        bool, typer.Option("--exclusions", help="With exclusion constraints, which are rebuilt under a lock.")
+    ] = False,
+    lock_timeout: Annotated[
+        float, typer.Option("--lock-timeout", min=0.01, help="Seconds that one attempt waits for a lock.")
+    ] = 2.0,
+    attempts: Annotated[int, typer.Option("--attempts", min=1, help="Attempts to get a lock.")] = 50,
+    write: Annotated[
+        str | None,
+        typer.Option("--write", metavar="sql|alembic|django", help="Write a migration file, run nothing."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file for --write.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Give the database what soft deletion needs, step by step, while it is in use.
+
+    Shows the plan first. Cut short, it goes on from there the next time.
+    """
+    from pgsoftproxy.cli.migrate import Order, Output, migrate
+
+    asked = {"rls": rls, "view": views, "exclusion": exclusions}
+    order = Order(
+        database,
+        dsn,
+        down=down,
+        only=tuple(only or ()),
+        skip=tuple(skip or ()),
+        optional=tuple(kind for kind, wanted in asked.items() if wanted),
+        lock_timeout=lock_timeout,
+        attempts=attempts,
+    )
+    with _failures():
+        how = Output(as_json=as_json, dry_run=dry_run, yes=yes, write=write, file=output)
+        raise typer.Exit(migrate(config, overrides or (), order, how))
 
 
 @app.command("demo")

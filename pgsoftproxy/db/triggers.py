@@ -35,30 +35,33 @@ def _definitions(policy: Policy, links: Links) -> Iterator[Definition]:
             yield from _of_protected(protection)
 
 
-def key_index(link: Link) -> str | None:
-    """Return the SQL of the unique index by which deleting a parent waits for its new children; None if there is one.
+def key_columns(link: Link) -> tuple[str, ...] | None:
+    """Return the columns of the unique index by which a deletion waits for new children; None if it is there.
 
     An UPDATE of a column of such an index takes the row lock that a DELETE takes, FOR UPDATE, for which the FOR KEY
     SHARE of the referring side waits, and the other way round. UPDATEs of other columns go on without waiting.
     """
     protection = link.parent.protection
-    assert protection is not None
+    assert protection is not None  # or it would be no link
     relation = protection.relation
     for index in relation.unique_indexes:
         plain = index.valid and index.predicate is None and None not in index.columns
         if plain and protection.column in index.columns:
             return None
     columns = [column.name for column in primary_key(relation)] or [pair.referenced for pair in link.pairs]
+    return tuple(dict.fromkeys([*columns, protection.column]))
+
+
+def key_index(link: Link) -> str | None:
+    """Return the SQL of that index, of a table that is not partitioned; None if it is there."""
+    columns = key_columns(link)
+    if columns is None:
+        return None
+    relation = link.parent.relation
     name = f"{relation.name[: BIGGEST_NAME - 20]}_pgsoftproxy_key"
-    return (
-        sql.SQL("CREATE UNIQUE INDEX CONCURRENTLY {} ON {} ({})")
-        .format(
-            sql.Identifier(name),
-            table(relation),
-            joined(sql.Identifier(column) for column in dict.fromkeys([*columns, protection.column])),
-        )
-        .as_string(None)
-    )
+    text = "CREATE UNIQUE INDEX CONCURRENTLY {} ON {} ({})"
+    names = joined(sql.Identifier(column) for column in columns)
+    return sql.SQL(text).format(sql.Identifier(name), table(relation), names).as_string(None)
 
 
 @lru_cache(maxsize=CACHED)

@@ -1,0 +1,1 @@
+"""What a database lacks for soft deletion, and the steps that mend it."""
