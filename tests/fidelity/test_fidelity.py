@@ -1,10 +1,13 @@
 """Real clients over tables that nobody protects: through the proxy they hear the server's own bytes."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from uuid import uuid4
 
+import asyncpg
+import psycopg
 import pytest
 
 from tests.clients.shop import Target
@@ -12,7 +15,7 @@ from tests.fidelity.recording import SERVER, comparable, recorded, replay
 from tests.fidelity.visitors import MORE_VISITORS, SCHEMA, VISITORS, Visitor
 from tests.fix_proxy import RunningProxy, config_text
 from tests.fix_shop import temporary_database
-from tests.servers import Server, execute
+from tests.servers import LocalServer, Server, execute
 
 CONFIG = """
 [tables."app.users"]
@@ -81,6 +84,42 @@ def test_a_client_sees_and_hears_the_same_through_the_proxy(house: House, visit:
             proxied = comparable(replay(conversation, house.proxied(fourth), first), fourth)
             assert proxied == direct
             assert len(direct) >= len(comparable(conversation.said(SERVER), first)) > 0
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_a_login_by_scram_is_heard_as_without_the_proxy(
+    new_server: Callable[..., LocalServer], start_proxy: Callable[..., RunningProxy], driver: str
+) -> None:
+    server = new_server(hba="host all locked 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n")
+    execute(server.dsn(), "CREATE ROLE locked LOGIN PASSWORD 'pencil'")
+    proxy = start_proxy(server)
+    heard = []
+    for port in (server.port, proxy.port):
+        with recorded(Target("127.0.0.1", port, "postgres", "locked")) as relay:
+            log_in(driver, relay.at)
+        (conversation,) = relay.conversations
+        heard.append(comparable(conversation.said(SERVER), "postgres"))
+    assert heard[1] == heard[0]
+    assert [body for kind, body in heard[0] if kind == b"R"][1:] == [
+        b"\0\0\0\x0b(drawn by lot)",
+        b"\0\0\0\x0c(drawn by lot)",
+        b"\0\0\0\0",
+    ]
+
+
+def log_in(driver: str, target: Target) -> None:
+    """Log in with a password, and ask something."""
+    if driver == "psycopg":
+        with psycopg.connect(target.conninfo, password="pencil") as connection:
+            assert connection.execute("SELECT current_user").fetchone() == ("locked",)
+        return
+
+    async def talk() -> None:
+        connection = await asyncpg.connect(**target.keywords, password="pencil")
+        assert await connection.fetchval("SELECT current_user") == "locked"
+        await connection.close()
+
+    asyncio.run(talk())
 
 
 def named(seen: list[object], dbname: str) -> str:
