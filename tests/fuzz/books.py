@@ -5,6 +5,7 @@ Cuts frames by itself, as the peers do. Knows which frames a session may add, re
 
 from collections import deque
 
+from pgsoftproxy.session.again import CARRIER
 from pgsoftproxy.session.texts import REFUSAL_TEXT
 from pgsoftproxy.session.uses import REFUSED_NAME
 
@@ -88,6 +89,7 @@ def _added(frame: bytes) -> bool:
     return (
         frame == FLUSH
         or frame[:1] == b"C"
+        or (frame[:1] in (b"B", b"E") and frame[5:].startswith(CARRIER + b"\0"))
         or (frame[:1] == b"P" and (REFUSAL_TEXT not in frame or frame[5:].startswith(REFUSED_NAME + b"\0")))
     )
 
@@ -106,7 +108,7 @@ def server_rest(said: bytes, sent: bytes) -> bytes:
             left.popleft()  # a refusal, a position mapped back, a command tag
         elif len(out) == 1 and b"\0VFATAL\0" in frame:
             pass  # the session's own last word
-        elif given[:1] in (b"1", b"3"):
+        elif given[:1] in (b"1", b"2", b"3", b"C"):
             left.popleft()  # the reply to what was prepared again under the hood
             continue
         else:
