@@ -49,7 +49,7 @@ def against_a_proxy(seconds: float, first: int, only: int | None, *, server_too:
             clients = decent_clients if server_too else broken_clients
             attack = Attack(clients(ground, (proxy.host, proxy.port)), first * 1_000_000)
             if only is None:
-                attack.run(seconds)
+                attack.run(seconds=seconds)
             else:
                 attack.one(only)
         if ground.rows() != before:

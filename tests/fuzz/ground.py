@@ -4,7 +4,9 @@ Knows processes and sockets; what is said is in `online`.
 """
 
 import contextlib
+import math
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +25,7 @@ from tests.servers import Server, execute
 from tests.waiting import wait_until
 
 ATTACKERS = 3
-LONGEST_WAIT = 5.0
+LONGEST_WAIT = 10.0
 """Seconds that a bystander may wait for an answer on a busy machine."""
 MOST_MEMORY = 400 << 20
 """Bytes that a proxy may ever have had resident, whatever floods came."""
@@ -145,13 +147,13 @@ class Attack:
         self.count = 0
         self.wrong: list[str] = []
 
-    def run(self, seconds: float) -> "Attack":
-        """Attack from several threads for so long, or until something is wrong."""
+    def run(self, *, count: int = sys.maxsize, seconds: float = math.inf) -> "Attack":
+        """Attack from several threads so often or for so long, or until something is wrong."""
         deadline = time.monotonic() + seconds
 
         def work() -> None:
-            while time.monotonic() < deadline and not self.wrong:
-                self.one(self._next())
+            while time.monotonic() < deadline and not self.wrong and (seed := self._next(count)) is not None:
+                self.one(seed)
 
         threads = [threading.Thread(target=work) for _ in range(ATTACKERS)]
         for thread in threads:
@@ -172,8 +174,10 @@ class Attack:
         except AssertionError as error:
             self.wrong.append(f"SEED={seed}: {what}: {error}")
 
-    def _next(self) -> int:
+    def _next(self, limit: int) -> int | None:
         with self._lock:
+            if self.count == limit:
+                return None
             self._seed += 1
             self.count += 1
             return self._seed
