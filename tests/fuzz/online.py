@@ -145,17 +145,21 @@ class Mangler:
         begin = rng.choice(
             (0, 0, 1, 2, 5)
         )  # pieces that pass as they are: else no session gets beyond its login
-        spared = False
+        # Until something is heard, the proxy is busy with what it needs ahead of the startup packet.
+        spared, heard = False, False
         with client, socket.create_connection(self._address) as server, contextlib.suppress(OSError):
             other = {client: server, server: client}
             while True:
-                readable, _, _ = select.select([client, server], [], [], None if spared else SILENCE)
+                readable, _, _ = select.select(
+                    [client, server], [], [], SILENCE if heard and not spared else None
+                )
                 if not readable:
                     return
                 for source in readable:
                     data = source.recv(1 << 16)
                     if not data:
                         return
+                    heard = True
                     spared = spared or (source is client and b"\0bystander\0" in data)
                     if source is server and not spared:
                         begin -= 1
