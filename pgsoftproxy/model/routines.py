@@ -129,5 +129,6 @@ class RoutineMemo:
         default_factory=dict
     )
     changes: dict[int, frozenset[Variable]] = field(default_factory=dict)
+    moves: dict[int, bool] = field(default_factory=dict)
     findings: dict[int, tuple[Finding, ...]] = field(default_factory=dict)
     guarded: dict[int, bool] = field(default_factory=dict)

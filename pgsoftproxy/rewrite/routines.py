@@ -18,6 +18,7 @@ from pgsoftproxy.rewrite.body_settings import NAMING
 from pgsoftproxy.rewrite.verify import is_guarded, proves
 
 REMOVING = frozenset({"delete", "merge", "truncate"})
+MOVING = frozenset({"drop", "alter"})
 Own = tuple[tuple[Finding, ...], tuple[int, ...], frozenset[Variable]]
 """What a routine does itself, the oids of the routines that it may call, and the variables that it may change."""
 
@@ -63,6 +64,31 @@ def body_changes(text: str, language: str, policy: Policy) -> frozenset[Variable
     """Return the same of a body that is not a routine."""
     _, calls, changes = _read(read_body(text, language), RoutineClass.BODIES, policy)
     return changes | _changes(calls, policy)
+
+
+def moves_relations(routine: Routine, policy: Policy) -> bool:
+    """Tell whether a call may drop, rename or move what a name that matters means."""
+    known = policy.memo.moves.get(routine.oid)
+    if known is None:
+        known = policy.memo.moves[routine.oid] = _moves(routine, policy)
+    return known
+
+
+def _moves(routine: Routine, policy: Policy) -> bool:
+    seen: set[int] = set()
+    todo = [routine.oid]
+    while todo:
+        one = policy.catalog.routines.get(todo.pop())
+        if one is None or one.oid in seen:
+            continue
+        seen.add(one.oid)
+        words = read_body(one.body, one.language).words if one.body is not None else ()
+        names = {word.name for word in words}
+        known = (policy.names.keys(), policy.catalog.routines_by_name.keys(), {"schema"})
+        if names & MOVING and any(names & some for some in known):
+            return True
+        todo.extend(_own(one, policy)[1])
+    return False
 
 
 def _changes(oids: Iterable[int], policy: Policy) -> frozenset[Variable]:

@@ -228,3 +228,32 @@ SELECT * FROM histograms
 
 -- case: reading a view over a view over histograms
 SELECT count(*) FROM histogram_counts
+
+-- case: a procedure that drops what hides a protected table
+-- path: other, app
+-- expect: agree
+CREATE PROCEDURE other.p() LANGUAGE plpgsql AS $$ BEGIN DROP TABLE other.orders; END $$
+-- next
+CALL other.p()
+-- next
+SELECT note FROM orders ORDER BY id
+
+-- case: a function that calls one which renames what hides a protected table
+-- path: other, app
+-- expect: agree
+CREATE FUNCTION other.f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN ALTER TABLE other.orders RENAME TO parked; RETURN 1; END $$
+-- next
+CREATE FUNCTION other.g() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN other.f(); END $$
+-- next
+SELECT other.g()
+-- next
+SELECT note FROM orders ORDER BY id
+
+-- case: a function that renames what hides a protected table, above read committed
+-- path: other, app
+-- expect: agree
+-- setup: SET TRANSACTION ISOLATION LEVEL REPEATABLE READ
+-- setup: CREATE FUNCTION other.f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN ALTER TABLE other.orders RENAME TO parked; RETURN 1; END $$
+SELECT other.f()
+-- next
+SELECT note FROM orders ORDER BY id

@@ -1,13 +1,13 @@
-"""What the routines that a statement calls leave changed in the session: search_path and role are in doubt then."""
+"""What the routines that a statement calls leave changed: search_path and role are in doubt then, or the catalog."""
 
 from collections.abc import Iterator
 
 from pgsoftproxy.model.context import UNCERTAIN_PATH, UNKNOWN_USER
-from pgsoftproxy.model.effects import SetsVariable, Variable
+from pgsoftproxy.model.effects import ChangesCatalog, SetsVariable, Variable
 from pgsoftproxy.model.routines import Routine
 from pgsoftproxy.rewrite.bodies import definition_of
 from pgsoftproxy.rewrite.resolve import Surroundings
-from pgsoftproxy.rewrite.routines import body_changes, changes_of
+from pgsoftproxy.rewrite.routines import body_changes, changes_of, moves_relations
 from pgsoftproxy.rewrite.rules.refuse_opaque import may_mean, of_rows
 from pgsoftproxy.rewrite.scope import Findings
 from pgsoftproxy.rewrite.tree import Node, strings
@@ -20,19 +20,22 @@ _DOUBTS = {
 
 def follow_routines(
     tag: str, statement: Node, found: Findings, surroundings: Surroundings
-) -> tuple[SetsVariable, ...]:
+) -> tuple[SetsVariable | ChangesCatalog, ...]:
     """Return the effects of what a statement calls, or a DO block does, inside the server."""
     policy = surroundings.policy
     if not policy.names:
         return ()
     changes: set[Variable] = set()
+    moved: tuple[ChangesCatalog, ...] = ()
     for routine in _called(found, surroundings):
         changes |= changes_of(routine, policy)
+        if moves_relations(routine, policy):
+            moved = (ChangesCatalog(uncovers=True),)
     if tag == "DoStmt":
         for language, text in definition_of(statement):
             if text is not None:
                 changes |= body_changes(text, language, policy)
-    return tuple(effect for variable, effect in _DOUBTS.items() if variable in changes)
+    return (*(effect for variable, effect in _DOUBTS.items() if variable in changes), *moved)
 
 
 def _called(found: Findings, surroundings: Surroundings) -> Iterator[Routine]:
