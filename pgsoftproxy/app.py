@@ -195,7 +195,13 @@ async def _read_catalog(dsn: str, database: str | None) -> Catalog:
 
 
 def _rules(settings: Settings) -> Rules:
-    return Rules(settings.rules(), settings.grants(), settings.routine_rules(), settings.statement_rules())
+    return Rules(
+        settings.rules(),
+        settings.grants(),
+        settings.routine_rules(),
+        settings.statement_rules(),
+        settings.key_rules(),
+    )
 
 
 def _raise_file_limit(wanted: int) -> None:

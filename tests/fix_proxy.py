@@ -171,6 +171,8 @@ def config_text(
         "control": {"dsn": server.dsn(dbname)},
         "metrics": {"host": "127.0.0.1", "port": 0},
         "logs": {"format": "json"},
+        # Few tests create the triggers that foreign keys need.
+        "defaults": {"relations": "parent_only"},
     }
     for name, section in (sections or {}).items():
         merged[name] = {**merged.get(name, {}), **section}

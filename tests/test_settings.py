@@ -11,12 +11,14 @@ from pydantic import BaseModel
 
 from pgsoftproxy.errors import ConfigError
 from pgsoftproxy.model.context import Grant, VisibilityMode
+from pgsoftproxy.model.links import Reaction, Unprotected
 from pgsoftproxy.model.policy import Mode, TableRule, Truncate, Upsert
 from pgsoftproxy.model.routines import Action, RoutineRules
 from pgsoftproxy.model.statements import StatementRules, Views
 from pgsoftproxy.settings import Settings, load
 from pgsoftproxy.settings.lines import join_key, key_lines, split_key
 from pgsoftproxy.settings.reference import json_schema, key_tables, sections
+from pgsoftproxy.settings.tables import Key
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "config" / "pgsoftproxy.toml"
@@ -518,6 +520,8 @@ def test_the_sample_file_shows_every_key_and_loads_with_all_of_them(tmp_path: Pa
     settings = load_text(tmp_path, text)
     written = {path for path in key_lines(text) if all(isinstance(part, str) for part in path)}
     table = {("tables", "app.users"), ("databases", "reporting", "tables", "app.users"), ("roles", "support")}
+    keys = {("keys", "app.comments.author"), ("keys", "app.orders.orders_user_id_fkey")}
+    assert {str(key) for path in written for key in path[2:] if path[:2] in keys} == set(leaves(Key))
     plain = {
         (name,)
         for name in ("listen", "upstream", "control", "metrics", "logs", "limits", "defaults", "routines")
@@ -542,3 +546,41 @@ def test_the_documentation_holds_every_key_as_the_settings_print_it() -> None:
     for section, name in keys():
         assert f"### `[{section}]`" in text
         assert f"| `{name}` |" in text
+
+
+def test_keys_become_rules(tmp_path: Path) -> None:
+    settings = load_text(
+        tmp_path,
+        CONTROL
+        + """
+        [keys."app.orders.by_user"]
+        on_delete = "restrict"
+        unprotected = "hard"
+        [databases.other.keys."app.notes.owner.user"]
+        columns = ["owner_id"]
+        references = "app.users"
+        type_column = "owner_type"
+        type_value = "User"
+        """,
+    )
+    word, declared = settings.key_rules()
+    assert (word.table, word.name, word.on_delete) == ("app.orders", "by_user", Reaction.RESTRICT)
+    assert (word.unprotected, word.references, word.database) == (Unprotected.HARD, None, None)
+    assert (declared.table, declared.name, declared.database) == ("app.notes", "owner.user", "other")
+    assert (declared.columns, declared.references, declared.referenced) == (("owner_id",), "app.users", ())
+    assert (declared.type_column, declared.type_value) == ("owner_type", "User")
+    assert declared.origin.endswith("q.toml:7")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('[keys."app.orders"]', "needs a schema, a table and a key"),
+        ('[keys."app.orders.k"]\non_delete = "explode"', 'must be "cascade", "restrict"'),
+        ('[keys."app.orders.k"]\ncolumns = "a"', "must be a list of columns"),
+    ],
+)
+def test_wrong_keys_are_told(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(tmp_path, f"{CONTROL}\n{text}")
+    assert reason in caught.value.problems[0]

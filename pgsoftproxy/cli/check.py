@@ -13,7 +13,9 @@ import typer
 
 from pgsoftproxy.cli.exits import DONE, UNREACHABLE, WRONG
 from pgsoftproxy.db.introspect import load_catalog
+from pgsoftproxy.db.readiness import with_links
 from pgsoftproxy.errors import ConfigError, UpstreamUnavailable
+from pgsoftproxy.model.links import KeyRule
 from pgsoftproxy.model.policy import Policy, Protection, TableRule, compile_policy
 from pgsoftproxy.settings import Settings, load
 
@@ -67,10 +69,12 @@ async def _compare(settings: Settings, findings: Findings) -> None:
             continue
         default = catalog.database if database is None else default
         policy, problems = compile_policy(findings.rules, settings.grants(), catalog)
+        policy, more = with_links(policy, settings.key_rules())
         findings.policies.append(policy)
         # A rule for every database may name a table that only the control connection's own has.
-        own = {rule.origin for rule in findings.rules if rule.database == database or database is None}
-        findings.problems.extend(str(problem) for problem in problems if problem.origin in own)
+        every: list[TableRule | KeyRule] = [*findings.rules, *settings.key_rules()]
+        own = {rule.origin for rule in every if rule.database == database or database is None}
+        findings.problems.extend(str(problem) for problem in (*problems, *more) if problem.origin in own)
 
 
 def _rule_of(protection: Protection, policy: Policy, rules: Iterable[TableRule]) -> str:
@@ -108,6 +112,12 @@ def _globs(policy: Policy, rules: Iterable[TableRule], rows: list[dict[str, Any]
     return {rule.pattern: counts[rule.pattern] for rule in rules if rule.is_glob and rule.database in here}
 
 
+def _unready(policy: Policy) -> dict[str, str]:
+    """Map each table on which deletions are refused to what the database lacks for them."""
+    labels = {policy.catalog.relations[oid].label: lacks for oid, lacks in policy.unready.items()}
+    return dict(sorted(labels.items()))
+
+
 def _as_json(findings: Findings) -> dict[str, Any]:
     databases = []
     for policy in findings.policies:
@@ -118,6 +128,7 @@ def _as_json(findings: Findings) -> dict[str, Any]:
                 "server_version": policy.catalog.server_version,
                 "tables": rows,
                 "globs": _globs(policy, findings.rules, rows),
+                "unready": _unready(policy),
             }
         )
     return {
@@ -159,5 +170,9 @@ def _print_policy(policy: Policy, rules: tuple[TableRule, ...]) -> None:
         for row in rows:
             table.add_row(*(Text(str(row[key])) for key in ("table", "column", "type", "mode", "rule")))
         console.print(table)
+    for label, lacks in _unready(policy).items():
+        console.print(
+            Text(f'deleting from "{label}" is refused until "pgsoftproxy migrate" has made {lacks}')
+        )
     for pattern, count in _globs(policy, rules, rows).items():
         console.print(Text(f'"{pattern}" protects {count} of them'))

@@ -13,6 +13,7 @@ import typer
 
 from pgsoftproxy.cli.exits import DONE, FAILED
 from pgsoftproxy.db.introspect import load_catalog
+from pgsoftproxy.db.readiness import with_links
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import Context, SearchPath, Values, Variables, Visibility
 from pgsoftproxy.model.parsing import parse_visibility
@@ -49,7 +50,8 @@ def rewrite(config: Path, overrides: Sequence[str], request: Request, *, as_json
 async def _policy(settings: Settings, database: str | None) -> Policy:
     catalog = await load_catalog(settings.control.dsn, database)
     policy, problems = compile_policy(settings.rules(), settings.grants(), catalog)
-    for problem in problems:
+    policy, more = with_links(policy, settings.key_rules())
+    for problem in (*problems, *more):
         typer.echo(f"warning: {problem}", err=True)
     return replace(policy, routines=settings.routine_rules(), statements=settings.statement_rules())
 

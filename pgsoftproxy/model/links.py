@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from pgsoftproxy.model.catalog import TABLES, Catalog, Column, ForeignKey, KeyAction, Relation
-from pgsoftproxy.model.policy import Mode, Policy, Problem, Protection
+from pgsoftproxy.model.policy import Mode, Policy, Problem, Protection, Relations
 
 EQUALS = ("pg_catalog", "=")
 
@@ -189,6 +189,8 @@ def find_links(policy: Policy, rules: Iterable[KeyRule] = ()) -> tuple[Links, tu
     for rule in mine:
         if rule.references is not None:
             draft.add(_declared(rule, draft))
+        elif rule.columns or rule.referenced or rule.type_column or rule.type_value is not None:
+            draft.problem(rule, f'key "{rule.name}" of table "{rule.table}" is declared without "references"')
     return Links({oid: tuple(links) for oid, links in draft.links.items()}), tuple(draft.problems)
 
 
@@ -210,7 +212,8 @@ class _Draft:
         return End(relation, protection if enforced else None)
 
     def add(self, link: Link | None) -> None:
-        if link is not None and link.parent.protection is not None:
+        protection = link.parent.protection if link is not None else None
+        if link is not None and protection is not None and protection.relations is Relations.REQUIRE:
             self.links.setdefault(link.parent.relation.oid, []).append(link)
 
     def problem(self, rule: KeyRule, message: str) -> None:
@@ -244,6 +247,11 @@ def _declared(rule: KeyRule, draft: _Draft) -> Link | None:
     referenced = rule.referenced or _primary_key(parent)
     lacking = [name for name in _named(rule) if child.column(name) is None]
     lacking += [name for name in referenced if parent.column(name) is None]
+    if (rule.type_column is None) != (rule.type_value is None):
+        draft.problem(
+            rule, f'key "{rule.name}" of table "{rule.table}" needs type_column and type_value, or neither'
+        )
+        return None
     if lacking or not referenced or len(referenced) != len(rule.columns):
         count = len(referenced)
         what = (

@@ -39,6 +39,13 @@ class Truncate(Enum):
     SOFT = "soft"
 
 
+class Relations(Enum):
+    """What a soft DELETE asks of the keys that refer to its table: that the database acts on them, or nothing."""
+
+    REQUIRE = "require"
+    PARENT_ONLY = "parent_only"
+
+
 class ColumnKind(Enum):
     """Types a deletion column may have, with what `format_type` prints as value."""
 
@@ -71,6 +78,7 @@ class TableRule:
     origin: str = ""
     upsert: Upsert = Upsert.ERROR
     truncate: Truncate = Truncate.REFUSE
+    relations: Relations = Relations.REQUIRE
 
     @property
     def is_glob(self) -> bool:
@@ -105,6 +113,7 @@ class Protection:
     mode: Mode = Mode.ENFORCE
     upsert: Upsert = Upsert.ERROR
     truncate: Truncate = Truncate.REFUSE
+    relations: Relations = Relations.REQUIRE
 
     @property
     def label(self) -> str:
@@ -130,10 +139,10 @@ class Policy:
     `exposing`: views, matviews and unprotected parents through which rows of a protected table can be read,
     with that table's label. `broken`: relations that a rule names but that lack what it needs, with the
     reason; whoever names one is refused. `destroying`: unprotected relations a DELETE on which would
-    physically remove rows of a protected table through foreign keys, with that table's label. `calling`: views
-    that call routines. `names`: the
-    relations of all these by bare name; the statistics of the server are among the names, without a relation.
-    `hides`: there are rows to keep from view.
+    physically remove rows of a protected table through foreign keys, with that table's label. `unready`:
+    protected tables with referring rows on which the database does not act as it should, with what it lacks.
+    `calling`: views that call routines. `names`: the relations of all these by bare name; the statistics of the
+    server are among the names, without a relation. `hides`: there are rows to keep from view.
     `routines`: what may be called though the proxy cannot see its work; `memo`: what is known of that work.
     `statements`: what may be sent though it shows or keeps rows past the rewriter. `rules`: what it was compiled
     from, for who must know what it would make of another table.
@@ -322,7 +331,7 @@ def _protect(rule: TableRule, relation: Relation) -> Protection | _Lack:
     present = {key: name for key, name in optional.items() if name and relation.column(name)}
     return Protection(
         relation, rule.column, kind, nullable=not column.not_null, mode=rule.mode, upsert=rule.upsert,
-        truncate=rule.truncate, **present,
+        truncate=rule.truncate, relations=rule.relations, **present,
     )  # fmt: skip
 
 

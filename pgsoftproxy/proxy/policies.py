@@ -13,9 +13,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from pgsoftproxy.db.readiness import with_links
 from pgsoftproxy.errors import ConfigError, UpstreamUnavailable
 from pgsoftproxy.model.catalog import Catalog
 from pgsoftproxy.model.context import Grant
+from pgsoftproxy.model.links import KeyRule
 from pgsoftproxy.model.policy import Policy, Problem, TableRule, compile_policy
 from pgsoftproxy.model.routines import RoutineRules
 from pgsoftproxy.model.statements import StatementRules
@@ -35,6 +37,7 @@ class Rules:
     grants: Mapping[str, Grant] = field(default_factory=dict)
     routines: RoutineRules = field(default_factory=RoutineRules)
     statements: StatementRules = field(default_factory=StatementRules)
+    keys: tuple[KeyRule, ...] = ()
 
 
 class Subscriber(Protocol):
@@ -254,12 +257,14 @@ class PolicyStore:
 
     def _compile(self, rules: Rules, catalog: Catalog) -> tuple[Policy, tuple[Problem, ...]]:
         policy, problems = compile_policy(rules.tables, rules.grants, catalog, next(self._versions))
-        return replace(policy, routines=rules.routines, statements=rules.statements), problems
+        policy, more = with_links(policy, rules.keys)
+        return replace(policy, routines=rules.routines, statements=rules.statements), (*problems, *more)
 
     def _fatal(self, rules: Rules, database: str, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
         if database == self._default:
             return problems
-        own = {rule.origin for rule in rules.tables if rule.database == database}
+        every: list[TableRule | KeyRule] = [*rules.tables, *rules.keys]
+        own = {rule.origin for rule in every if rule.database == database}
         return tuple(problem for problem in problems if problem.origin in own)
 
     def _entry(self, database: str) -> _Entry:

@@ -5,6 +5,7 @@ Rules put their wishes here; `Work.finish` writes the WHERE clauses, each once h
 
 from dataclasses import dataclass, field
 
+from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import Protection
 from pgsoftproxy.rewrite.edits import CLAUSE, EditList
@@ -55,6 +56,16 @@ class Work:
     bypass: VisibilityMode | None = None
     guards: int = 0
     _wheres: dict[int, _Where] = field(default_factory=dict)
+
+    def judge_ready(self, protection: Protection) -> None:
+        """Refuse a soft deletion where the database would not do to referring rows what their keys say."""
+        missing = self.surroundings.policy.unready.get(protection.relation.oid)
+        if missing is not None:
+            raise StatementRefused(
+                f'rows refer to table "{protection.label}", and the database lacks {missing}, by which deleting '
+                "softly does to them what their foreign keys say",
+                hint='Run "pgsoftproxy migrate", or configure relations = "parent_only" to leave such rows alone.',
+            )
 
     def extent(self, reference: Reference) -> Extent:
         """Return the tokens that a reference takes, with ONLY, alias, column list and TABLESAMPLE."""

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field
 
 from pgsoftproxy.db.connection import is_conninfo
 from pgsoftproxy.model.context import VisibilityMode
-from pgsoftproxy.model.policy import Mode, Truncate, Upsert
+from pgsoftproxy.model.links import Reaction, Unprotected
+from pgsoftproxy.model.policy import Mode, Relations, Truncate, Upsert
 from pgsoftproxy.model.routines import Action
 from pgsoftproxy.model.statements import Views
 
@@ -75,6 +76,18 @@ ColumnName = Annotated[str, Field(min_length=1), Must("the name of a column")]
 OptionalColumn = Annotated[str | None, Must('the name of a column, or "" for none')]
 TableMode = Annotated[Mode, Field(strict=False), Must('"enforce" or "observe"')]
 UpsertChoice = Annotated[Upsert, Field(strict=False), Must('"error" or "revive"')]
+RelationsChoice = Annotated[Relations, Field(strict=False), Must('"require" or "parent_only"')]
+KeyReaction = Annotated[
+    Reaction,
+    Field(strict=False),
+    Must('"cascade", "restrict", "no_action", "set_null", "set_default" or "parent_only"'),
+]
+UnprotectedChoice = Annotated[Unprotected, Field(strict=False), Must('"keep" or "hard"')]
+ColumnNames = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    Field(strict=False),
+    Must('a list of columns, as in ["owner_id"]'),
+]
 TruncateChoice = Annotated[Truncate, Field(strict=False), Must('"refuse" or "soft"')]
 Modes = Annotated[
     frozenset[Annotated[VisibilityMode, Field(strict=False)]],
@@ -93,4 +106,13 @@ RoutineNames = Annotated[
     Field(strict=False),
     Must('a list of names with their schema, as in ["app.report"]'),
 ]
+
+
+def _key_name(name: str) -> str:
+    if len(parts := name.split(".", 2)) != 3 or not all(parts):
+        raise ValueError("needs a schema, a table and a key, as in app.orders.orders_user_id_fkey")
+    return name
+
+
+KeyName = Annotated[str, AfterValidator(_key_name)]
 TableName = Annotated[str, AfterValidator(_table_name)]

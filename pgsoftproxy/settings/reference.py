@@ -15,7 +15,7 @@ from pgsoftproxy.settings.explain import must_be
 from pgsoftproxy.settings.lines import join_key
 from pgsoftproxy.settings.tree import Settings
 
-_NAMES = {"tables": "schema.table", "databases": "NAME", "roles": "NAME"}
+_NAMES = {"tables": "schema.table", "keys": "schema.table.key", "databases": "NAME", "roles": "NAME"}
 
 
 def json_schema() -> str:

@@ -7,50 +7,44 @@ of `kinds`, are the source of the error messages, the JSON schema and the key ta
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from pgsoftproxy.model.context import Grant
-from pgsoftproxy.model.policy import Mode, TableRule, Truncate, Upsert
+from pgsoftproxy.model.links import KeyRule
+from pgsoftproxy.model.policy import TableRule
 from pgsoftproxy.model.routines import Action, RoutineRules
 from pgsoftproxy.model.statements import StatementRules, Views
 from pgsoftproxy.settings.kinds import (
     Address,
     Bytes,
     Choice,
-    ColumnName,
     Count,
     Dsn,
     Flag,
     Hosts,
+    KeyName,
     Length,
     Modes,
     Must,
-    OptionalColumn,
     Port,
     RoutineNames,
     Seconds,
-    TableMode,
     TableName,
     Timeout,
-    TruncateChoice,
-    UpsertChoice,
     ViewChoice,
 )
 from pgsoftproxy.settings.origins import Origins
+from pgsoftproxy.settings.tables import Database, Defaults, Key, Section, Table
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class Listen(_Section):
+class Listen(Section):
     """Where clients connect to."""
 
     host: Address = Field(default="127.0.0.1", description="Address to listen on; `0.0.0.0` or `::` for all.")
     port: Port = Field(default=6543, description="Port to listen on; 0 takes any free one (it is logged).")
 
 
-class Upstream(_Section):
+class Upstream(Section):
     """The PostgreSQL server behind the proxy."""
 
     host: Hosts = Field(
@@ -68,7 +62,7 @@ class Upstream(_Section):
         return (self.host,) if isinstance(self.host, str) else self.host
 
 
-class Control(_Section):
+class Control(Section):
     """The proxy's own connection, from which it reads the catalog."""
 
     dsn: Dsn = Field(
@@ -78,14 +72,14 @@ class Control(_Section):
     refresh_interval: Timeout = Field(default=30.0, description="Seconds between two reads of each catalog.")
 
 
-class Metrics(_Section):
+class Metrics(Section):
     """Where `/metrics`, `/healthz` and `/readyz` are served."""
 
     host: Address = Field(default="127.0.0.1", description="Address to listen on.")
     port: Port = Field(default=9187, description="Port to listen on; 0 takes any free one (it is logged).")
 
 
-class Logs(_Section):
+class Logs(Section):
     """The log, on standard error."""
 
     format: Annotated[Literal["text", "json"], Must('"text" or "json"')] = Field(
@@ -99,7 +93,7 @@ class Logs(_Section):
     )
 
 
-class Limits(_Section):
+class Limits(Section):
     """What one process takes on."""
 
     connections: Count = Field(default=1000, description="Client connections; one more is refused (53300).")
@@ -118,60 +112,7 @@ class Limits(_Section):
     )
 
 
-class Defaults(_Section):
-    """What a table inherits where its own section is silent."""
-
-    column: ColumnName = Field(
-        default="deleted_at", description="Deletion column: `timestamptz`, `timestamp` or `boolean`."
-    )
-    mode: TableMode = Field(
-        default=Mode.ENFORCE,
-        description="`enforce`, or `observe`: rewrite nothing, count what would have leaked.",
-    )
-    deleted_by: OptionalColumn = Field(
-        default=None, description="Column that takes the session user of a DELETE."
-    )
-    deletion_id: OptionalColumn = Field(
-        default=None, description="`uuid` column that takes one value per root DELETE."
-    )
-    upsert: UpsertChoice = Field(
-        default=Upsert.ERROR,
-        description="ON CONFLICT that meets the key of a deleted row: `error` (23505), or `revive` it as a new row.",
-    )
-    truncate: TruncateChoice = Field(
-        default=Truncate.REFUSE, description="TRUNCATE: `refuse`, or delete all live rows by it (`soft`)."
-    )
-
-
-class Table(_Section):
-    """One protected table, or all that a glob such as `app.*` or `*.users` matches."""
-
-    column: ColumnName | None = Field(default=None, description="Deletion column of this table.")
-    mode: TableMode | None = Field(default=None, description="`enforce` or `observe`.")
-    deleted_by: OptionalColumn = Field(
-        default=None, description='Column that takes the session user of a DELETE; `""` for none.'
-    )
-    deletion_id: OptionalColumn = Field(
-        default=None, description='`uuid` column that takes one value per root DELETE; `""` for none.'
-    )
-    created_at: OptionalColumn = Field(
-        default=None,
-        description="Column with the time of the row's creation, which visibility `as_of` respects.",
-    )
-    upsert: UpsertChoice | None = Field(default=None, description="`error` or `revive`.")
-    truncate: TruncateChoice | None = Field(default=None, description="`refuse` or `soft`.")
-
-
-class Database(_Section):
-    """What differs in one database."""
-
-    tables: Mapping[TableName, Table] = Field(
-        default_factory=dict,
-        description="Tables of this database alone; keys left out come from the same name in `[tables]`.",
-    )
-
-
-class Routines(_Section):
+class Routines(Section):
     """What the proxy cannot see into. Each class is refused, forwarded with a warning, or forwarded."""
 
     existing: Choice = Field(
@@ -192,7 +133,7 @@ class Routines(_Section):
     )
 
 
-class Statements(_Section):
+class Statements(Section):
     """What shows or keeps rows past the rewriter. Each class is refused, forwarded with a warning, or forwarded."""
 
     views: ViewChoice = Field(
@@ -227,7 +168,7 @@ class Statements(_Section):
     )
 
 
-class Role(_Section):
+class Role(Section):
     """What a role, and every member of it, may do beyond seeing live rows."""
 
     visibility: Modes = Field(
@@ -239,7 +180,7 @@ class Role(_Section):
     )
 
 
-class Settings(_Section):
+class Settings(Section):
     """The whole configuration, from file, environment and flags."""
 
     listen: Listen = Field(default_factory=Listen)
@@ -252,6 +193,7 @@ class Settings(_Section):
     routines: Routines = Field(default_factory=Routines)
     statements: Statements = Field(default_factory=Statements)
     tables: Mapping[TableName, Table] = Field(default_factory=dict)
+    keys: Mapping[KeyName, Key] = Field(default_factory=dict)
     databases: Mapping[str, Database] = Field(default_factory=dict)
     roles: Mapping[str, Role] = Field(default_factory=dict)
     _origins: Origins = PrivateAttr(default_factory=Origins)
@@ -269,6 +211,19 @@ class Settings(_Section):
                 chain = (table, self.tables[pattern]) if pattern in self.tables else (table,)
                 rules.append(self._rule(chain, ("databases", name, "tables", pattern), name))
         return tuple(rules)
+
+    def key_rules(self) -> tuple[KeyRule, ...]:
+        """Return one rule for each key section; `origin` is its `file:line`."""
+        found = [self._key_rule(key, ("keys", name), None) for name, key in self.keys.items()]
+        for database, section in self.databases.items():
+            for name, key in section.keys.items():
+                found.append(self._key_rule(key, ("databases", database, "keys", name), database))
+        return tuple(found)
+
+    def _key_rule(self, key: Key, path: tuple[str, ...], database: str | None) -> KeyRule:
+        schema, table, name = path[-1].split(".", 2)
+        given = {field: getattr(key, field) for field in Key.model_fields}
+        return KeyRule(f"{schema}.{table}", name, **given, database=database, origin=self._origins.of(path))
 
     def grants(self) -> dict[str, Grant]:
         """Return what each role of `[roles]` may do."""
@@ -307,6 +262,7 @@ class Settings(_Section):
             mode=resolved("mode", self.defaults.mode),
             upsert=resolved("upsert", self.defaults.upsert),
             truncate=resolved("truncate", self.defaults.truncate),
+            relations=resolved("relations", self.defaults.relations),
             database=database,
             origin=self._origins.of(path),
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fix_proxy import RunningProxy, config_text
-from tests.relations.twins import CONFIG, run_schema
+from tests.relations.twins import CONFIG, REQUIRE, run_schema
 from tests.servers import Server
 
 SECONDS = 10.0
@@ -16,7 +16,7 @@ FEWEST = 2
 @pytest.fixture(scope="module")
 def proxy(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProxy]:
     config = tmp_path_factory.mktemp("relations") / "proxy.toml"
-    config.write_text(config_text(server, "postgres", CONFIG))
+    config.write_text(config_text(server, "postgres", CONFIG, REQUIRE))
     running = RunningProxy(config, server, "postgres")
     yield running
     assert running.stop() == 0

@@ -24,6 +24,7 @@ CONFIG = """
 deleted_by = "deleted_by"
 deletion_id = "deletion_id"
 """
+REQUIRE = {"defaults": {"relations": "require"}}
 SEQUENCES = 10
 """Sequences on one schema: making it takes longer than they do."""
 

@@ -24,6 +24,7 @@ def soften_delete(work: Work, reference: Reference, protection: Protection) -> N
         else:
             predicate = is_seen(column, f"{qualifier}.", protection, visibility)
     else:
+        work.judge_ready(protection)
         _retarget(work, reference, extent)
         work.edits.insert(work.tokens.ends[extent.last], f" SET {deletion_values(protection)}", ASSIGNMENT)
         answer_as_it_was(work, reference, protection)

@@ -42,6 +42,7 @@ def soften_merge(work: Work, reference: Reference, protection: Protection) -> No
         if predicate is not None and clause["matchKind"] == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE":
             _guard_clause(work, place, predicate)
         if clause["commandType"] == "CMD_DELETE" and not work.surroundings.hard:
+            work.judge_ready(protection)
             softened = True
             action = place.then + 1
             values = f"UPDATE SET {deletion_values(protection)}"
