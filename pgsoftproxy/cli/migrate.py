@@ -75,7 +75,7 @@ async def _plan(settings: Settings, order: Order, kinds: frozenset[Kind]) -> Pla
     dsn = order.dsn or settings.control.dsn
     catalog = await load_catalog(dsn, order.database)
     state = await load_state(dsn, order.database)
-    wanted = Wanted(settings.rules(), settings.grants())
+    wanted = Wanted(settings.rules(), settings.grants(), settings.key_rules())
     if order.down:
         scene, _, _ = set_scene(wanted, catalog, state)
         return plan_down(scene, kinds)

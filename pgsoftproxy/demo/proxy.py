@@ -44,6 +44,7 @@ drain_timeout = 2.0
 column = "deleted_at"
 deleted_by = "deleted_by"
 deletion_id = "deletion_id"
+relations = "parent_only"
 
 [tables."public.*"]
 
