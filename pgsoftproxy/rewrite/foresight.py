@@ -7,11 +7,14 @@ refused to the statements behind, for nobody could tell whether its rows need a 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from pgsoftproxy.model.catalog import TABLES, VIEWS, Column, Relation, UniqueIndex
 from pgsoftproxy.model.policy import Policy, TableRule, compile_policy
+from pgsoftproxy.model.routines import OPAQUE
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules.follow_temporary import made_name, makes_temporary
+from pgsoftproxy.rewrite.scope import Findings
 from pgsoftproxy.rewrite.tree import Node, strings, tagged
 
 TYPE_NAMES = {
@@ -20,6 +23,13 @@ TYPE_NAMES = {
     "bool": "boolean",
 }
 """The types that a deletion column may have, by the names that the parser gives, as `format_type` prints them."""
+ANYTHING: Final = "*"
+"""Stands among touched names for relations and routines that nobody could list."""
+HIDDEN = frozenset(
+    "DoStmt CreateExtensionStmt AlterExtensionStmt AlterExtensionContentsStmt ImportForeignSchemaStmt CreateSchemaStmt "
+    "CreateFunctionStmt AlterFunctionStmt ViewStmt RuleStmt CreateCastStmt DefineStmt CreateOpClassStmt".split()
+)
+"""What may make or change anything, or what calls and reads what."""
 OF_A_RELATION = frozenset(
     {"OBJECT_TABCONSTRAINT", "OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY", "OBJECT_ATTRIBUTE"}
 )
@@ -48,9 +58,20 @@ def touched(statement: Node, surroundings: Surroundings) -> frozenset[str]:
         if _matters(change, surroundings)
     )
     made = made_name(statement)
+    if tag in HIDDEN or "OBJECT_TYPE" in (fields.get("objtype"), fields.get("renameType")):
+        names.add(ANYTHING)
     if tag == "ViewStmt" and fields.get("replace") and made is not None:
         names.update({made["relname"]} & surroundings.policy.names.keys())
     return frozenset({*names, *_dependents(names, surroundings.policy)}) if names else frozenset()
+
+
+def is_clear(findings: Findings, surroundings: Surroundings) -> bool:
+    """Tell whether a query names nothing that what the open transaction has changed could matter to."""
+    values, policy = surroundings.values, surroundings.policy
+    if values.uncovered or ANYTHING in values.touched or findings.references or policy.catalog.row_routines:
+        return False
+    called = {strings(call["funcname"])[-1] for call in findings.calls}
+    return called.isdisjoint(policy.catalog.routines_by_name) and called.isdisjoint(OPAQUE)
 
 
 def _changes(tag: str, fields: Node, surroundings: Surroundings) -> Iterator[_Changed]:

@@ -86,7 +86,7 @@ class StatementPlan:
     `deletes` that of the table whose rows the statement's own command tag counts as softly deleted.
     `bypass` is the visibility used where it is not live. `names_column`: the text names a deletion column.
     `warnings`: what passes though the proxy cannot see its work. Not `depends`: whatever relations there are, the
-    plan would be the same.
+    plan would be the same. `clear`: so it is whatever the open transaction has changed so far.
     """
 
     kind: Kind
@@ -102,6 +102,7 @@ class StatementPlan:
     warnings: tuple[Warned, ...] = ()
     refusal: Refusal | None = None
     depends: bool = True
+    clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +136,8 @@ Plan = Forward | Rewritten | Refused
 
 
 def depends(plan: Plan) -> bool:
-    """Tell whether a plan could be another one if other relations existed."""
-    return any(statement.depends for statement in plan.statements)
+    """Tell whether a plan could be another one if the catalog, as the open transaction has changed it, were known."""
+    return any(statement.depends and not statement.clear for statement in plan.statements)
 
 
 def original_position(edits: tuple[Edit, ...], position: int) -> int:

@@ -21,7 +21,7 @@ from pgsoftproxy.model.effects import (
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import LARGE_TEXT
 from pgsoftproxy.rewrite.edits import EditList, apply_edits
-from pgsoftproxy.rewrite.foresight import Foresight, touched
+from pgsoftproxy.rewrite.foresight import Foresight, is_clear, touched
 from pgsoftproxy.rewrite.kinds import KINDS, MAKING, WRAPPERS
 from pgsoftproxy.rewrite.plan import (
     REFUSAL_SQL,
@@ -246,6 +246,8 @@ def _decide_query(found: _Statement, effects: list[Effect]) -> _Outcome:
     effects.extend(_query_effects(text, raw, rewritten.plan, surroundings))
     outcome = Outcome.REWRITTEN if edits else rewritten.plan.outcome
     plan = replace(rewritten.plan, kind=found.kind, outcome=outcome, effects=tuple(effects))
+    if surroundings.values.stale and executed_name(*tagged(raw["stmt"])) is None:
+        plan = replace(plan, clear=is_clear(found.findings, surroundings))
     plan = _told(plan, found.judged)
     sent = replace(surroundings, sent=True)
     if edits:

@@ -116,6 +116,12 @@ class ClientSide:
         self._hold()
         return True
 
+    def _reads_catalog_for(self, name: bytes) -> bool:
+        state = self._state
+        known = state.statements.find(name[:NAME_BYTES], state.replies.segment)
+        # Its own plan was made under another catalog: what the text names now decides.
+        return isinstance(known, Prepared) and self._reads_catalog(plan_text(state, known.text).plan)
+
     def _hold(self) -> None:
         self._scanner.hold()
         self._held = True
@@ -317,8 +323,7 @@ class ClientSide:
 
     def _script_to_use(self, name: bytes) -> Script | None:
         """Return the script of a prepared statement, made current if it was not; None if the frame is held."""
-        known = self._state.statements.find(name[:NAME_BYTES], self._state.replies.segment)
-        if isinstance(known, Prepared) and self._reads_catalog(known.plan):
+        if self._state.tracker.context.values.stale and self._reads_catalog_for(name):
             return None
         script = self._uses.script(name)
         if isinstance(script, Waits):

@@ -137,6 +137,20 @@ def test_child_of_a_protected_table_is_protected_at_once(line: Migrating, made: 
     assert ids(line.run(b"SELECT id FROM side.child")) == [1]
 
 
+def test_statements_that_name_nothing_of_interest_are_not_read_for(line: Migrating) -> None:
+    line.run(b"CREATE TABLE app.versions (version text)")
+    line.run(b"BEGIN", b"CREATE TABLE app.made (id int)", b"ALTER TABLE app.plain ADD COLUMN x int", ADD)
+    line.run(b"INSERT INTO app.versions VALUES ('1')", b"UPDATE app.versions SET version = lower(version)")
+    line.run(b"SELECT version() WHERE EXISTS (SELECT FROM app.versions)", b"INSERT INTO app.made VALUES (1)")
+    assert line.read_inside == 0
+    assert ids(line.run(b"SELECT id FROM app.made")) == [1]
+    assert line.read_inside == 0, "a table without the deletion column"
+    line.run(MARK)
+    assert line.read_inside == 1
+    line.run(b"CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT 1'", b"SELECT 1")
+    assert line.read_inside == 2, "what functions do is not known by their names"
+
+
 def test_many_statements_of_ddl_are_read_once(line: Migrating) -> None:
     line.run(b"BEGIN")
     for number in range(20):

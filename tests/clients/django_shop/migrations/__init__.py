@@ -1,0 +1,1 @@
+"""The app's migrations, in Django's own form."""
