@@ -88,7 +88,8 @@ class Tracker:
         """Apply a ReadyForQuery: `idle` if no transaction is open, `failed` if an error came since the last."""
         if idle and not (_flat(self.confirmed) and not self.confirmed.explicit):
             self.confirmed = self.confirmed.end_implicit(failed=failed)
-        self._believe_report(idle=idle)
+        if idle or not failed or self._reported != self._gone_back():
+            self._believe_report(idle=idle)
 
     def settle(self) -> None:
         """Foresee from the truth again; call it when no effect is pending any more."""
@@ -163,6 +164,11 @@ class Tracker:
                 )
             return twin
         return variables.after(effect)
+
+    def _gone_back(self) -> SearchPath:
+        """Return the path in a failed transaction: an error takes back at once what ROLLBACK [TO] would."""
+        points = self.confirmed.savepoints
+        return (points[-1].current if points else self.confirmed.start).search_path
 
     def _believe_report(self, *, idle: bool) -> None:
         reported = self._reported

@@ -293,6 +293,29 @@ def test_report_inside_a_transaction_leaves_what_commit_keeps_uncertain() -> Non
     assert not guards(session)
 
 
+def test_path_that_an_error_has_already_brought_back_is_certain_in_the_text_that_ends_the_transaction() -> (
+    None
+):
+    session = Opening({}, {"search_path": "public"})()
+    run(session, b"BEGIN", complete(b"BEGIN"), ready(b"T"))
+    run(session, b"SET LOCAL search_path = app", SET, status("search_path", "app"), ready(b"T"))
+    run(session, b"SELECT 1/0", error(b"22012"), status("search_path", "public"), ready(b"E"))
+    sent = ask(session, query(b"COMMIT; SELECT * FROM users"))
+    assert b"deleted_at" not in sent
+
+
+def test_path_that_an_error_brought_back_to_a_savepoint_is_certain_in_the_text_that_goes_back_there() -> None:
+    session = Opening({}, {"search_path": "app"})()
+    run(session, b"BEGIN", complete(b"BEGIN"), ready(b"T"))
+    run(session, b"SET LOCAL search_path = public", SET, status("search_path", "public"), ready(b"T"))
+    run(session, b"SAVEPOINT a", complete(b"SAVEPOINT"), ready(b"T"))
+    run(session, b"SET LOCAL search_path = app", SET, status("search_path", "app"), ready(b"T"))
+    run(session, b"SELECT 1/0", error(b"22012"), status("search_path", "public"), ready(b"E"))
+    sent = ask(session, query(b"ROLLBACK TO a; SELECT * FROM users; ROLLBACK; SELECT id FROM users"))
+    assert sent.count(b"deleted_at") == 1
+    assert b"SELECT id FROM users WHERE users.deleted_at IS NULL" in sent
+
+
 def test_malformed_report_leaves_the_path_uncertain() -> None:
     assert guards(Opening({"search_path": "public"}, {"search_path": 'public, "'})())
 
