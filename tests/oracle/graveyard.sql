@@ -75,7 +75,14 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Every table that is made gets the trigger.
+-- Only a hard one gets through, and takes the deleted rows too.
+CREATE FUNCTION graveyard.empty() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM graveyard.rows WHERE tab = TG_RELID;
+    RETURN NULL;
+END $$;
+
+-- Every table that is made gets the triggers.
 CREATE FUNCTION graveyard.watch() RETURNS event_trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     made record;
@@ -85,6 +92,8 @@ BEGIN
             EXECUTE format(
                 'CREATE TRIGGER bury AFTER DELETE ON %s FOR EACH ROW EXECUTE FUNCTION graveyard.bury()',
                 made.objid::regclass);
+            EXECUTE format(
+                'CREATE TRIGGER empty AFTER TRUNCATE ON %s EXECUTE FUNCTION graveyard.empty()', made.objid::regclass);
         END IF;
     END LOOP;
 END $$;

@@ -18,14 +18,13 @@ REFUSED = "SELECT pg_catalog.pgsoftproxy_refuses()"
 REASONS = {
     r"permission denied: role .* may not (see|delete)": r"SET .*pgsoftproxy",
     r"invalid (visibility|value)": r"SET .*'nonsense'",
-    r"visibility as_of needs a time of deletion": r"notes|^(EXECUTE|FETCH|run)",
-    r"is ambiguous while the search_path or the catalog is not known": r".",
-    r"not known while the open transaction has changed relations": r".",
-    r"was prepared under another visibility": r"EXECUTE|^run",
-    r"would remove or uncover rows of protected table": r"^(DROP|TRUNCATE|ALTER)",
+    r"visibility as_of needs a time of deletion": r"notes|EXECUTE|FETCH",
+    r"what relations there are is not known here: this text ends": r"(COMMIT|ROLLBACK).*;",
+    r"may have become a protected table by a statement before this one": r"(CREATE|ALTER) .*;",
+    r"would remove or uncover rows of protected table": r"DROP|TRUNCATE|ALTER",
 }
 """What the proxy may refuse, and in which statements."""
-DOUBTING = r"set_config\('(search' \|\||search_path', 'ap' \|\||role')|TEMP TABLE"
+DOUBTING = r"set_config\('(search' \|\||search_path', 'ap' \|\||role')"
 """After such a statement an unqualified name may be taken for a protected table that it does not mean."""
 NO_COLUMN = r"column .*(deleted_at|gone)\"? does not exist"
 SYNC: Step = ("sync",)
@@ -154,8 +153,6 @@ def _refused(message: Message, answer: Answer, doubts: bool) -> dict[int, dict[s
             doubts and re.search(NO_COLUMN, error["M"])
         ):
             found[place] = error
-        elif message.simple and place == 0 and _cannot_execute(message, error):
-            found[place] = error  # a batch with an EXECUTE that cannot run is refused as a whole
     return found
 
 
@@ -176,15 +173,6 @@ def _failures(message: Message, answer: Answer) -> dict[int, dict[str, str]]:
                 done += 1
         place += len(acts) + 1
     return found
-
-
-def _cannot_execute(message: Message, error: dict[str, str]) -> bool:
-    texts = [act[-1] for act in message.acts]
-    return (
-        error["C"] == "26000"
-        and any(text.startswith("EXECUTE") for text in texts[1:])
-        and not texts[0].startswith(("EXECUTE", "DEALLOCATE"))
-    )
 
 
 _ENDS = {"say": "CIs", "run": "CIs", "parse": "1", "close": "3"}
@@ -209,14 +197,11 @@ def _segments(raw: bytes) -> list[str]:
 
 
 def _unreasoned(message: Message, place: int, error: dict[str, str]) -> str:
-    act = message.acts[place]
+    text = "; ".join(act[-1] for act in message.acts)
+    if message.acts[place][0] == "run":
+        text += "; EXECUTE"
     if re.search(NO_COLUMN, error["M"]):
         return ""
-    text = act[-1] if act[0] in {"say", "parse"} else act[0]
-    if message.simple:
-        text = "; ".join(act[-1] for act in message.acts[place:])
-        if _cannot_execute(message, error):
-            return ""
     fits = any(re.search(reason, error["M"]) and re.search(where, text) for reason, where in REASONS.items())
     return "" if fits else f"{text!r} refused: {error}"
 
