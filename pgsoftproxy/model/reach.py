@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pgsoftproxy.model.catalog import TABLES, VIEWS, Catalog, KeyAction, Relation
+from pgsoftproxy.model.catalog import TABLES, VIEWS, Catalog, KeyAction, Relation, RelationKind
 from pgsoftproxy.model.routines import OPAQUE
 
 STATISTICS = frozenset(
@@ -52,7 +52,8 @@ def destroying(hidden: Mapping[int, str], catalog: Catalog) -> dict[int, str]:
     """Map each relation that is not hidden, but a DELETE on which cascades into a hidden one, to its label.
 
     A DELETE on a table is one on its partitions and children too, so that their keys count as its own, and a
-    key that references a partitioned table removes rows when its partition is named.
+    key that references a partitioned table removes rows when its partition is named. One on a simple view is one
+    on the table that it reads.
     """
     found: dict[int, str] = {}
     cascades = [key for key in catalog.foreign_keys if key.on_delete is KeyAction.CASCADE]
@@ -67,6 +68,8 @@ def destroying(hidden: Mapping[int, str], catalog: Catalog) -> dict[int, str]:
                 if oid not in found and oid not in hidden:
                     found[oid] = label
                     grew = True
+    through = exposing(found, catalog).items()
+    found.update((oid, label) for oid, label in through if catalog.relations[oid].kind is RelationKind.VIEW)
     return found
 
 

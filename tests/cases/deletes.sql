@@ -299,3 +299,6 @@ DELETE FROM items WHERE id = 1000
 DELETE FROM users WHERE id IN (6, 7)
 -- next
 DELETE FROM users WHERE id IN (6, 7, 8)
+
+-- case: delete on an unprotected parent whose key sets protected rows to NULL and to a default
+DELETE FROM authors WHERE id = 1 -- to articles it is an UPDATE

@@ -343,3 +343,25 @@ TRUNCATE drafts, sheets RESTART IDENTITY
 
 -- case: truncate an unprotected table whose cascade reaches softly truncated ones
 TRUNCATE categories, logs CASCADE
+
+-- case: delete on an unprotected parent that cascades through another unprotected table
+DELETE FROM areas
+
+-- case: delete through a view of an unprotected parent that cascades
+DELETE FROM category_titles WHERE id = 1
+
+-- case: delete on an unprotected parent that cascades, in COPY
+COPY (DELETE FROM categories RETURNING id) TO STDOUT
+
+-- case: delete on an unprotected parent that cascades, prepared
+PREPARE p AS DELETE FROM categories WHERE id = $1
+
+-- case: merge that deletes from an unprotected parent that cascades
+MERGE INTO categories c USING logs l ON l.id = c.id WHEN MATCHED THEN DELETE
+
+-- case: truncate an unprotected grandparent with CASCADE
+TRUNCATE areas CASCADE
+
+-- case: a field of OLD in RETURNING of a merge that deletes
+-- min-version: 18
+MERGE INTO tasks t USING logs l ON l.id = t.id WHEN MATCHED THEN DELETE RETURNING (old).id

@@ -205,8 +205,18 @@ CREATE TABLE app.articles (
     title text,
     deleted_at timestamptz
 );
-INSERT INTO app.categories VALUES (1, 'news'), (2, 'empty');
-INSERT INTO app.articles VALUES (1, 1, 'hello', NULL), (2, 1, 'CANARY-9d41', '2026-02-01 00:00:00+00');
+CREATE TABLE app.areas (id int PRIMARY KEY);
+INSERT INTO app.areas VALUES (1), (2);
+CREATE TABLE app.authors (id int PRIMARY KEY, name text);
+INSERT INTO app.authors VALUES (1, 'one'), (2, 'two'), (3, 'three');
+ALTER TABLE app.articles
+    ADD author_id int REFERENCES app.authors ON DELETE SET NULL,
+    ADD editor_id int DEFAULT 2 REFERENCES app.authors ON DELETE SET DEFAULT ON UPDATE CASCADE;
+ALTER TABLE app.categories ADD area_id int REFERENCES app.areas ON DELETE CASCADE ON UPDATE CASCADE;
+CREATE VIEW app.category_titles AS SELECT id, title FROM app.categories;
+INSERT INTO app.categories VALUES (1, 'news', 1), (2, 'empty', NULL);
+INSERT INTO app.articles VALUES
+    (1, 1, 'hello', NULL, 1, 1), (2, 1, 'CANARY-9d41', '2026-02-01 00:00:00+00', NULL, NULL);
 
 -- An unprotected parent with a protected child: reading the parent reads the child.
 CREATE TABLE public.things (id int, label text);

@@ -155,3 +155,14 @@ UPDATE items SET qty = 1 WHERE NOT (id, qty) = (1000, 2)
 
 -- case: update of one table through its alias that is another table's name
 UPDATE users AS orders SET age = 7 WHERE orders.id IN (SELECT user_id FROM app.orders)
+
+-- case: update of keys of unprotected parents that cascade to other rows
+UPDATE areas SET id = id + 10
+-- next
+UPDATE authors SET id = 9 WHERE id = 3
+
+-- case: an upsert that changes a key of an unprotected parent
+INSERT INTO areas VALUES (1) ON CONFLICT (id) DO UPDATE SET id = 11
+
+-- case: update through a view of an unprotected parent that cascades on delete
+UPDATE category_titles SET title = 'x' WHERE id = 1

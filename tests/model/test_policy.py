@@ -347,6 +347,19 @@ def test_deleting_from_the_root_destroys_what_cascades_from_a_partition() -> Non
     assert policy.destroying == {1: "app.kept", 2: "app.kept"}
 
 
+def test_deleting_through_a_view_of_the_parent_destroys_too() -> None:
+    source = catalog(
+        table(1, "app.parent", PLAIN),
+        table(9, "app.kept"),
+        view(2, "app.simple", (1,)),
+        view(3, "app.over", (2,)),
+        view(4, "app.stored", (1,), RelationKind.MATVIEW),
+        keys=(key(9, 1),),
+    )
+    policy = compiled(source, TableRule("app.kept"))
+    assert policy.destroying == {1: "app.kept", 2: "app.kept", 3: "app.kept"}
+
+
 def test_a_cascade_into_a_broken_table_is_destroying() -> None:
     source = catalog(table(1, "app.parent", PLAIN), table(2, "app.t", PLAIN), keys=(key(2, 1),))
     policy, _ = compile_policy([TableRule("app.t")], {}, source)

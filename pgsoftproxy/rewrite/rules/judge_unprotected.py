@@ -33,14 +33,20 @@ def judge_unprotected(tag: str, reference: Reference, relation: Relation, surrou
             else f'Query "{label}" itself.',
         )
     label = policy.destroying.get(relation.oid)
-    removes = reference.use in {Use.DELETE, Use.MERGE}
-    if label is not None and removes and not surroundings.hard:
+    if label is not None and _removes(reference) and not surroundings.hard:
         raise StatementRefused(
             f'DELETE on "{relation.label}" would physically remove rows of protected table "{label}" '
             "by ON DELETE CASCADE",
             hint=f'Protect "{relation.label}" too, or let a role with hard_delete = true delete after '
             "SET pgsoftproxy.delete = 'hard'.",
         )
+
+
+def _removes(reference: Reference) -> bool:
+    if reference.use is not Use.MERGE:
+        return reference.use is Use.DELETE
+    clauses = (item["MergeWhenClause"] for item in reference.owner["mergeWhenClauses"])
+    return any(clause["commandType"] == "CMD_DELETE" for clause in clauses)
 
 
 def _is_harmless(tag: str, reference: Reference, relation: Relation) -> bool:
