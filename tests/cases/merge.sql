@@ -95,3 +95,31 @@ SELECT count(*) FROM orders
 -- max-version: 16
 -- expect: error 0A000
 MERGE INTO log_messages v USING tasks t ON t.id = v.id WHEN MATCHED THEN DELETE
+
+-- case: merge that deletes nothing of an unprotected parent that cascades
+MERGE INTO categories c USING logs l ON l.id = c.id WHEN MATCHED THEN UPDATE SET title = l.message WHEN NOT MATCHED THEN INSERT VALUES (l.id, 'made')
+
+-- case: merge returning old and new
+-- min-version: 18
+-- origins: ignored
+MERGE INTO tasks t USING (VALUES (1), (2), (4), (90)) AS v (id) ON v.id = t.id WHEN MATCHED AND v.id = 1 THEN DELETE
+WHEN MATCHED THEN UPDATE SET title = 'x' WHEN NOT MATCHED AND v.id > 9 THEN INSERT (id, title) VALUES (v.id, 'made')
+RETURNING merge_action(), old.id, new.id, old.title || '!', new.title, old IS NULL, new IS NULL, old.is_deleted, new.is_deleted, t.is_deleted, v.id
+
+-- case: merge returning whole old and new rows
+-- min-version: 18
+-- origins: ignored
+MERGE INTO tasks t USING (VALUES (1), (2)) AS v (id) ON v.id = t.id WHEN MATCHED AND v.id = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET title = 'x'
+RETURNING old, new, old.*, new.*, to_jsonb(old), to_jsonb(new), ROW(new.*), t
+
+-- case: merge returning renamed old and new
+-- min-version: 18
+-- origins: ignored
+MERGE INTO users AS new USING (VALUES (7), (8)) AS old (id) ON new.id = old.id WHEN MATCHED AND old.id = 7 THEN DELETE WHEN MATCHED THEN UPDATE SET name = 'x'
+RETURNING WITH (OLD AS was, NEW AS "Is") was.name, "Is".name, old.id, new.id, was.deleted_by, "Is".deleted_by, (SELECT max(o.id) FROM orders o WHERE o.user_id = "Is".id)
+
+-- case: merge returning old and new with not matched by source
+-- min-version: 18
+-- origins: ignored
+MERGE INTO items i USING orders o ON o.id = i.order_id WHEN NOT MATCHED BY SOURCE THEN DELETE WHEN MATCHED AND i.qty > 2 THEN UPDATE SET qty = 0
+RETURNING merge_action(), old.qty, new.qty, old.deleted_at, new.deleted_at, i.deleted_at, o.id

@@ -212,6 +212,11 @@ CORPUS = [
         "WHEN NOT MATCHED BY SOURCE THEN UPDATE SET note = 'lone' RETURNING merge_action(), o.id, o.deleted_at",
         since=170000,
     ),
+    Statement(
+        "MERGE INTO orders o USING logs l ON o.id = l.id + 9 WHEN MATCHED AND l.id = 1 THEN DELETE "
+        "WHEN MATCHED THEN UPDATE SET note = 'x' RETURNING old.note, new.note, new IS NULL, new.deleted_at, o.id",
+        since=180000,
+    ),
 ]
 
 

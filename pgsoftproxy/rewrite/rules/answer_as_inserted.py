@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.policy import Protection
 from pgsoftproxy.rewrite.edits import CLAUSE
+from pgsoftproxy.rewrite.hiding import columns_below
 from pgsoftproxy.rewrite.predicates import is_live, quote_identifier
 from pgsoftproxy.rewrite.returning import figure_name, old_and_new, refuse_hidden_or_taken_apart
 from pgsoftproxy.rewrite.scope import Reference
@@ -39,9 +40,13 @@ def answer_as_inserted(work: Work, reference: Reference, protection: Protection)
     answer = _Answer(work, reference, protection, old, new)
     for item in clause["exprs"]:
         target = item["ResTarget"]
-        nodes = [node for node in walk(target["val"]) if "ColumnRef" in node]
+        own = target["val"].get("ColumnRef")
         nested = any("SubLink" in node for node in walk(target["val"]))
-        changed = [_edit(answer, node["ColumnRef"], node is target["val"], nested) for node in nodes]
+        changed = [
+            _edit(answer, column, column is own, nested)
+            for column, hidden in columns_below(target["val"])
+            if not hidden.intersection(strings(column["fields"])[:-1])
+        ]
         if any(changed) and "name" not in target:
             name = figure_name(target["val"])
             if name is not None:

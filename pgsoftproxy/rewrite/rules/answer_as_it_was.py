@@ -13,10 +13,17 @@ from pgsoftproxy.model.policy import ColumnKind, Protection
 from pgsoftproxy.rewrite.edits import CLAUSE
 from pgsoftproxy.rewrite.hiding import NOTHING, columns_below
 from pgsoftproxy.rewrite.predicates import is_live, quote_identifier
-from pgsoftproxy.rewrite.returning import figure_name, lacks, old_and_new, other_sources, source_names
+from pgsoftproxy.rewrite.returning import (
+    figure_name,
+    lacks,
+    old_and_new,
+    other_sources,
+    refuse_hidden_or_taken_apart,
+    source_names,
+)
 from pgsoftproxy.rewrite.scope import SYSTEM_COLUMNS, Reference
 from pgsoftproxy.rewrite.tokens import AFTER_WHERE, COMMA
-from pgsoftproxy.rewrite.tree import Node, strings, walk
+from pgsoftproxy.rewrite.tree import Node, strings
 from pgsoftproxy.rewrite.work import Work
 
 MOVING = SYSTEM_COLUMNS - {"tableoid"}
@@ -71,24 +78,17 @@ def answer_as_it_was(work: Work, reference: Reference, protection: Protection) -
 def answer_merge(work: Work, reference: Reference, protection: Protection) -> None:
     """Edit the RETURNING list of a MERGE some of whose actions are softened DELETEs.
 
-    Only they stamp a row, so a stamp in the new row tells what the action was.
+    Only they stamp a row, so a stamp in the new row tells what the action was. OLD is what it was before either way;
+    NEW is NULL for a row that was deleted.
     """
     clause = reference.owner.get("returningClause")
     if clause is None:
         return
-    if clause.get("options") or {"old", "new"} & _qualifiers(clause):
-        raise StatementRefused(
-            f'OLD and NEW in RETURNING of a MERGE that deletes from protected table "{protection.label}"',
-            hint="Name the columns by the table's own name or alias.",
-        )
-    answer = _Answer(work, reference, protection, None, None, merging=True)
+    old, new = old_and_new(work, reference.owner)
+    refuse_hidden_or_taken_apart(clause, {name for name in (old, new) if name is not None})
+    answer = _Answer(work, reference, protection, None, new, merging=True)
     for item in clause["exprs"]:
         _answer_item(answer, item["ResTarget"])
-
-
-def _qualifiers(clause: Node) -> set[str]:
-    columns = (node["ColumnRef"] for node in walk(clause) if "ColumnRef" in node)
-    return {strings(column["fields"])[0] for column in columns}
 
 
 def _answer_item(answer: _Answer, item: Node) -> None:
@@ -262,12 +262,16 @@ def _new_row(answer: _Answer, name: str) -> str | None:
     relation = answer.protection.relation
     if answer.new is None or name != answer.new:
         return quote_identifier(answer.old) if answer.old is not None and name == answer.old else None
+    if answer.merging:
+        return f"({_unless_stamped(answer, quote_identifier(name), 'NULL')})"
     return f"NULL::{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
 
 
 def _of_new(answer: _Answer, name: str, visit: _Visit) -> str:
     # A DELETE has no new row: all its columns are NULL.
     relation = answer.protection.relation
+    if answer.merging:
+        return _of_new_merged(answer, name, visit)
     if name == "*":
         if visit.parent not in {"ResTarget", "RowExpr"}:
             return f"NULL::{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
@@ -279,6 +283,27 @@ def _of_new(answer: _Answer, name: str, visit: _Visit) -> str:
             hint="A DELETE has no new row; leave it out.",
         )
     return f"(NULL::{column.type_name})"
+
+
+def _of_new_merged(answer: _Answer, name: str, visit: _Visit) -> str:
+    assert answer.new is not None
+    new = quote_identifier(answer.new)
+    if name != "*":
+        column = answer.protection.relation.column(name)
+        null = "NULL" if column is None else f"NULL::{column.type_name}"
+        return f"({_unless_stamped(answer, f'{new}.{quote_identifier(name)}', null)})"
+    if visit.parent not in {"ResTarget", "RowExpr"}:
+        return f"({_unless_stamped(answer, new, 'NULL')})"
+    parts = []
+    for column in answer.columns:
+        own = quote_identifier(column.name)
+        value = _unless_stamped(answer, f"{new}.{own}", f"NULL::{column.type_name}")
+        parts.append(f"{value} AS {own}" if visit.parent == "ResTarget" else value)
+    return ", ".join(parts)
+
+
+def _unless_stamped(answer: _Answer, value: str, instead: str) -> str:
+    return f"CASE WHEN {_stamped_row(answer)} THEN {instead} ELSE {value} END"
 
 
 def _refuse_if_stamped(answer: _Answer, name: str) -> None:
