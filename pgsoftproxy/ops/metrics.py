@@ -18,7 +18,7 @@ from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.routines import RoutineClass
 from pgsoftproxy.model.statements import StatementClass
 from pgsoftproxy.rewrite.cache import CacheFigures
-from pgsoftproxy.rewrite.plan import StatementPlan
+from pgsoftproxy.rewrite.plan import Kind, StatementPlan
 
 REWRITE_BUCKETS = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1.0)
 CONNECT_BUCKETS = (2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -79,6 +79,7 @@ class Metrics:
         self.soft_deleted_rows: Counts = defaultdict(int)
         self.guarded_reads: Counts = defaultdict(int)
         self.observed: Counts = defaultdict(int)
+        self.manual_deletes: Counts = defaultdict(int)
         self.visibility_uses: Counts = defaultdict(int)
         self.warned: Counts = defaultdict(int)
         self.errors: Counts = defaultdict(int)
@@ -116,6 +117,9 @@ class Metrics:
             self.guarded_reads[(table,)] += 1
         for table in plan.observed:
             self.observed[(table,)] += 1
+        for table in plan.by_hand:
+            if plan.kind is not Kind.PREPARE:
+                self.manual_deletes[(table,)] += 1
         if plan.deletes is not None and rows:
             self.soft_deleted_rows[(plan.deletes,)] += rows
         for warning in plan.warnings:
@@ -181,6 +185,10 @@ class _Counted(Collector):
         yield _labelled(
             "soft_deleted_rows", "Rows deleted softly by a DELETE.", ("table",), metrics.soft_deleted_rows
         )
+        yield _labelled(
+            "manual_deletes", "Statements that set a table's deletion column by hand.", ("table",),
+            metrics.manual_deletes,
+        )  # fmt: skip
         yield _labelled(
             "guarded_reads", "Statements from which a table's deleted rows were kept.", ("table",),
             metrics.guarded_reads,

@@ -85,6 +85,7 @@ class StatementPlan:
     `guarded` and `observed` hold labels of tables whose reads or writes were (or would have been) filtered;
     `deletes` that of the table whose rows the statement's own command tag counts as softly deleted.
     `bypass` is the visibility used where it is not live. `names_column`: the text names a deletion column.
+    `by_hand`: tables whose deletion column it sets itself.
     `warnings`: what passes though the proxy cannot see its work. Not `depends`: whatever relations there are, the
     plan would be the same. `clear`: so it is whatever the open transaction has changed so far.
     """
@@ -99,6 +100,7 @@ class StatementPlan:
     deletes: str | None = None
     bypass: VisibilityMode | None = None
     names_column: bool = False
+    by_hand: tuple[str, ...] = ()
     warnings: tuple[Warned, ...] = ()
     refusal: Refusal | None = None
     depends: bool = True

@@ -22,6 +22,7 @@ from pgsoftproxy.rewrite.rules.guard_update import guard_update
 from pgsoftproxy.rewrite.rules.guard_upsert import guard_upsert
 from pgsoftproxy.rewrite.rules.hide_deleted_rows import hide_deleted_rows
 from pgsoftproxy.rewrite.rules.judge_unprotected import judge_inside_utility, judge_system, judge_unprotected
+from pgsoftproxy.rewrite.rules.note_by_hand import note_by_hand
 from pgsoftproxy.rewrite.rules.soften_delete import soften_delete
 from pgsoftproxy.rewrite.rules.soften_merge import soften_merge
 from pgsoftproxy.rewrite.scope import Findings, Reference, Use, find
@@ -88,7 +89,8 @@ def _plan(query: Query, work: Work) -> StatementPlan:
         observed=tuple(work.observed),
         deletes=work.deletes,
         bypass=work.bypass,
-        names_column=query.findings.names_any(work.columns),
+        names_column=bool(work.by_hand) or query.findings.names_any(work.columns),
+        by_hand=tuple(work.by_hand),
         warnings=tuple(work.warnings),
     )
 
@@ -111,6 +113,7 @@ def _apply(query: Query, work: Work) -> None:
                 judge_unprotected(tagged(query.statement)[0], reference, relation, query.surroundings)
             continue
         work.columns.add(protection.column)
+        note_by_hand(work, reference, protection)
         if protection.mode is Mode.OBSERVE:
             work.observed.append(protection.label)
         else:

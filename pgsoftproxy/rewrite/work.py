@@ -50,6 +50,7 @@ class Work:
     guarded: list[str] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
     warnings: list[Warned] = field(default_factory=list)
+    by_hand: list[str] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)
     translations: list[ErrorTranslation] = field(default_factory=list)
     deletes: str | None = None

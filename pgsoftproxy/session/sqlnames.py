@@ -140,6 +140,7 @@ def _executing(statement: StatementPlan, inner: StatementPlan) -> StatementPlan:
         retag=inner.retag or (SOFT_DELETE if inner.deletes else None),
         guarded=inner.guarded,
         observed=inner.observed,
+        by_hand=inner.by_hand,
         deletes=inner.deletes if statement.kind is Kind.EXECUTE else None,
         bypass=inner.bypass,
     )

@@ -38,6 +38,13 @@ def test_statement_is_counted_by_kind_outcome_and_table() -> None:
     assert found["pgsoftproxy_names_deletion_column_total"] == 2
 
 
+def test_deletion_by_hand_is_counted_when_it_runs_not_when_it_is_prepared() -> None:
+    metrics = Metrics()
+    for kind in (Kind.UPDATE, Kind.MERGE, Kind.PREPARE, Kind.EXECUTE):
+        metrics.statement(StatementPlan(kind, by_hand=("app.users",)), "alice", None)
+    assert samples(metrics)['pgsoftproxy_manual_deletes_total{table="app.users"}'] == 3
+
+
 def test_warnings_are_counted_by_class() -> None:
     metrics = Metrics()
     warned = StatementPlan(Kind.SELECT, warnings=(Warned("existing", "a"), Warned("opaque", "b")))
