@@ -73,8 +73,8 @@ def _was_live(column: str, qualifier: str, protection: Protection, as_of: str | 
     return predicate
 
 
-def deletion_values(protection: Protection) -> str:
-    """Return the SET list that a soft delete assigns.
+def deletion_values(protection: Protection, kept: str | None = None) -> str:
+    """Return the SET list that a soft delete assigns; `kept` names a row that may have been deleted before.
 
     The id is an uncorrelated sub-select, which the server evaluates once a statement, not once a row.
     """
@@ -87,11 +87,13 @@ def deletion_values(protection: Protection) -> str:
             value = "true"
         case _:
             assert_never(protection.kind)
-    assignments = [f"{quote_identifier(protection.column)} = {value}"]
+    values = {protection.column: value}
     if protection.deleted_by is not None:
-        assignments.append(f"{quote_identifier(protection.deleted_by)} = SESSION_USER")
+        values[protection.deleted_by] = "SESSION_USER"
     if protection.deletion_id is not None:
-        assignments.append(
-            f"{quote_identifier(protection.deletion_id)} = (SELECT pg_catalog.gen_random_uuid())"
-        )
-    return ", ".join(assignments)
+        values[protection.deletion_id] = "(SELECT pg_catalog.gen_random_uuid())"
+    if kept is not None:
+        live = is_live(f"{kept}.{quote_identifier(protection.column)}", protection)
+        for name, stamp in values.items():
+            values[name] = f"CASE WHEN {live} THEN {stamp} ELSE {kept}.{quote_identifier(name)} END"
+    return ", ".join(f"{quote_identifier(name)} = {stamp}" for name, stamp in values.items())

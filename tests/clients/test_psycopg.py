@@ -427,3 +427,33 @@ def test_a_table_protected_by_new_columns_is_guarded_from_the_next_statement_on(
             shop.execute("ALTER TABLE app.orders DROP note")
     assert after == [(*row, None) for row in before]
     assert len(before) == 3
+
+
+def test_second_delete_at_a_position_of_a_cursor_leaves_the_stamps(shop: Shop) -> None:
+    with psycopg.connect(shop.proxied.as_user("support").conninfo) as connection:
+        connection.execute("DECLARE c CURSOR FOR SELECT id FROM app.users WHERE id = 1 FOR UPDATE")
+        connection.execute("FETCH c")
+        found = []
+        for _ in range(2):
+            answer = connection.execute("DELETE FROM app.users WHERE CURRENT OF c").statusmessage
+            connection.execute("SET LOCAL pgsoftproxy.visibility = 'deleted'")
+            stamps = connection.execute("SELECT deletion_id FROM app.users WHERE id = 1").fetchall()
+            connection.execute("SET LOCAL pgsoftproxy.visibility = 'live'")
+            found.append((answer, stamps))
+    assert found[0][1] != [(None,)]
+    assert found[0] == found[1] == ("DELETE 1", found[0][1])
+
+
+def test_deleting_by_hand_is_counted(shop: Shop) -> None:
+    with psycopg.connect(shop.proxied.conninfo, autocommit=True) as connection:
+        before = shop.proxy.metric("pgsoftproxy_manual_deletes_total", table="app.users")
+        updated = connection.execute(
+            "UPDATE app.users SET deleted_at = now() WHERE id IN (1, 4) RETURNING id, deleted_at"
+        )
+        assert updated.statusmessage == "UPDATE 1"
+        assert [(row[0], row[1] is None) for row in updated] == [(1, False)]
+        connection.execute("PREPARE p AS UPDATE app.users SET deleted_at = $1 WHERE id = 2")
+        connection.execute("EXECUTE p (now())")
+        connection.execute("UPDATE app.users SET deleted_at = NULL WHERE id = 3")
+        assert shop.proxy.metric("pgsoftproxy_manual_deletes_total", table="app.users") == before + 2
+    assert [shop.is_deleted(user) for user in (1, 2, 3)] == [True, True, False]

@@ -139,7 +139,8 @@ PAIRS = {
     ),
     "DELETE of the row at a cursor": (
         "DELETE FROM orders WHERE CURRENT OF c",
-        "UPDATE orders SET deleted_at = pg_catalog.now() WHERE CURRENT OF c",
+        "UPDATE orders SET deleted_at = CASE WHEN orders.deleted_at IS NULL THEN pg_catalog.now() "
+        "ELSE orders.deleted_at END WHERE CURRENT OF c",
     ),
     "DELETE in WITH": (
         "WITH gone AS (DELETE FROM flags RETURNING id) SELECT * FROM gone",
@@ -585,3 +586,29 @@ def test_deep_statement_is_rewritten(sql: str) -> None:
 def test_text_that_names_the_deletion_column_is_noted() -> None:
     (statement,) = rewrite("SELECT 1 FROM users WHERE deleted_at IS NULL", policy(), context()).statements
     assert statement.names_column
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("UPDATE users SET deleted_at = now() WHERE id = 1", ("app.users",)),
+        ("UPDATE users SET (email, deleted_at) = ('x', $1)", ("app.users",)),
+        ("WITH u AS (UPDATE flags SET gone = true RETURNING id) UPDATE orders SET deleted_at = 'now'",
+         ("app.flags", "app.orders")),
+        ("INSERT INTO users (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET deleted_at = now()", ("app.users",)),
+        ("MERGE INTO orders o USING logs l ON l.id = o.id WHEN MATCHED THEN UPDATE SET deleted_at = now()",
+         ("app.orders",)),
+        ("UPDATE watched SET deleted_at = now()", ("app.watched",)),
+        ("UPDATE users SET deleted_at = NULL", ()),
+        ("UPDATE flags SET gone = false", ()),
+        ("UPDATE users SET deleted_at = DEFAULT, email = deleted_at", ()),
+        ("UPDATE users SET email = 'x' WHERE deleted_at < now()", ()),
+        ("INSERT INTO users (id, deleted_at) VALUES (1, now())", ()),
+        ("UPDATE public.users SET deleted_at = now()", ()),
+    ],
+)  # fmt: skip
+def test_text_that_sets_the_deletion_column_itself_is_noted(sql: str, tables: tuple[str, ...]) -> None:
+    plan = rewrite(sql, policy(), context())
+    assert not isinstance(plan, Refused)
+    assert plan.statements[0].by_hand == tables
+    assert plan.statements[0].names_column or not tables

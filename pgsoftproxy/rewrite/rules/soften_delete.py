@@ -26,7 +26,9 @@ def soften_delete(work: Work, reference: Reference, protection: Protection) -> N
     else:
         work.judge_ready(protection)
         _retarget(work, reference, extent)
-        work.edits.insert(work.tokens.ends[extent.last], f" SET {deletion_values(protection)}", ASSIGNMENT)
+        # No predicate can stand beside CURRENT OF, and the row may have been deleted since it was fetched.
+        values = deletion_values(protection, qualifier if has_current_of(reference) else None)
+        work.edits.insert(work.tokens.ends[extent.last], f" SET {values}", ASSIGNMENT)
         answer_as_it_was(work, reference, protection)
         predicate = is_live(column, protection)
     if predicate is not None and not has_current_of(reference):
