@@ -14,6 +14,7 @@ from pgsoftproxy.schema.equipment import equipment_steps, schema_step
 from pgsoftproxy.schema.indexes import index_steps
 from pgsoftproxy.schema.privileges import revoke_steps
 from pgsoftproxy.schema.scene import Scene
+from pgsoftproxy.schema.unique import unique_remarks, unique_steps
 
 ALL = frozenset(Kind) - OPTIONAL
 
@@ -36,7 +37,7 @@ def plan(
     steps.sort(key=lambda step: list(Kind).index(step.kind))
     if steps:  # whatever is done is recorded there
         steps[:0] = schema_step(state)
-    return Plan(tuple(steps), tuple(_remarks(scene))), problems
+    return Plan(tuple(steps), tuple(_remarks(scene, kinds))), problems
 
 
 def set_scene(
@@ -51,9 +52,10 @@ def set_scene(
 
 def _steps(scene: Scene) -> Iterator[Step]:
     yield from index_steps(scene)
+    yield from unique_steps(scene)
     yield from equipment_steps(scene)
     yield from revoke_steps(scene)
 
 
-def _remarks(scene: Scene) -> Iterator[Remark]:
-    return iter(())
+def _remarks(scene: Scene, kinds: frozenset[Kind]) -> Iterator[Remark]:
+    yield from unique_remarks(scene, exclusions=Kind.EXCLUSION in kinds)
