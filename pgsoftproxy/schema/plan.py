@@ -10,6 +10,7 @@ from pgsoftproxy.model.policy import Problem, TableRule, compile_policy
 from pgsoftproxy.model.present import SchemaState
 from pgsoftproxy.model.steps import OPTIONAL, Kind, Plan, Remark, Step
 from pgsoftproxy.schema.columns import MissingColumn, column_steps, missing_columns, with_columns
+from pgsoftproxy.schema.direct import row_security_remarks, row_security_steps, view_remarks, view_steps
 from pgsoftproxy.schema.equipment import equipment_steps, schema_step
 from pgsoftproxy.schema.indexes import index_steps
 from pgsoftproxy.schema.privileges import revoke_steps
@@ -55,7 +56,13 @@ def _steps(scene: Scene) -> Iterator[Step]:
     yield from unique_steps(scene)
     yield from equipment_steps(scene)
     yield from revoke_steps(scene)
+    yield from row_security_steps(scene)
+    yield from view_steps(scene)
 
 
 def _remarks(scene: Scene, kinds: frozenset[Kind]) -> Iterator[Remark]:
     yield from unique_remarks(scene, exclusions=Kind.EXCLUSION in kinds)
+    if Kind.RLS in kinds:
+        yield from row_security_remarks(scene)
+    if Kind.VIEW in kinds:
+        yield from view_remarks(scene)
