@@ -11,7 +11,7 @@ transaction every Query message, and every run of messages up to a Sync, is an i
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import assert_never
+from typing import Any, assert_never
 
 from pgsoftproxy.model.effects import (
     ChangesCatalog,
@@ -88,7 +88,7 @@ NO_ROLE = ""
 @dataclass(frozen=True, slots=True)
 class Values:
     """The tracked variables at one moment. `user` is the current_user that `$user` stands for, `session_user` whom
-    SET ROLE NONE makes it again.
+    SET ROLE NONE makes it again, `encoding` the Python codec of client_encoding.
 
     `changed` names those that SET gave a value, be it the one they started with: RESET ALL passes over the
     others, even if a SET in the same transaction stands behind a SET LOCAL TO DEFAULT (guc.c: GUC source).
@@ -110,6 +110,7 @@ class Values:
     temporary: frozenset[str] = frozenset()
     session_user: str = ""
     touched: frozenset[str] = frozenset()
+    encoding: str = "utf-8"
 
     @property
     def path_is_certain(self) -> bool:
@@ -130,40 +131,31 @@ class Values:
         return replace(self._replaced(variable, value), changed=changed)
 
     def _replaced(self, variable: Variable, value: object) -> "Values":
-        match variable:
-            case Variable.SEARCH_PATH:
-                assert isinstance(value, SearchPath)
-                return replace(self, search_path=value)
-            case Variable.VISIBILITY:
-                assert isinstance(value, Visibility)
-                return replace(self, visibility=value)
-            case Variable.DELETE:
-                assert isinstance(value, DeleteMode)
-                return replace(self, delete=value)
-            case Variable.USER:
-                assert isinstance(value, str)
-                return replace(self, user=self.session_user if value == NO_ROLE else value)
-            case Variable.SESSION_USER:
-                assert isinstance(value, str)
-                return replace(self, user=value, session_user=value)
-            case _:
-                assert_never(variable)
+        if variable is Variable.USER and value == NO_ROLE:
+            value = self.session_user
+        elif variable is Variable.SESSION_USER:
+            return self._replaced(Variable.USER, value)._with(variable, value)
+        return self._with(variable, value)
+
+    def _with(self, variable: Variable, value: object) -> "Values":
+        assert type(value) is type(self.value(variable))
+        changed: dict[str, Any] = {_FIELDS[variable]: value}
+        return replace(self, **changed)
 
     def value(self, variable: Variable) -> object:
         """Return one variable's value."""
-        match variable:
-            case Variable.SEARCH_PATH:
-                return self.search_path
-            case Variable.VISIBILITY:
-                return self.visibility
-            case Variable.DELETE:
-                return self.delete
-            case Variable.USER:
-                return self.user
-            case Variable.SESSION_USER:
-                return self.session_user
-            case _:
-                assert_never(variable)
+        found: object = getattr(self, _FIELDS[variable])
+        return found
+
+
+_FIELDS = {
+    Variable.SEARCH_PATH: "search_path",
+    Variable.VISIBILITY: "visibility",
+    Variable.DELETE: "delete",
+    Variable.USER: "user",
+    Variable.SESSION_USER: "session_user",
+    Variable.ENCODING: "encoding",
+}
 
 
 def _with_temporary(values: Values, effect: ChangesTemporary) -> Values:

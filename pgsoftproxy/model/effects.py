@@ -15,6 +15,7 @@ class Variable(Enum):
     DELETE = "pgsoftproxy.delete"
     USER = "role"
     SESSION_USER = "session_authorization"
+    ENCODING = "client_encoding"
 
 
 class TransactionVerb(Enum):

@@ -11,6 +11,7 @@ from sys import getsizeof
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import Context
 from pgsoftproxy.model.effects import Prepares
+from pgsoftproxy.model.encodings import UNKNOWN_CODEC
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.plan import Kind, Outcome, Plan, Refused, Rewritten, StatementPlan
 
@@ -22,6 +23,12 @@ EDIT_OVERHEAD = 120
 
 LARGE_TEXT = 65_536
 """Bytes from which on a text is planned apart from the sessions: some ten milliseconds of work, and more."""
+
+UNKNOWN_ENCODING = Refusal(
+    "0A000",
+    "characters outside ASCII cannot be read while client_encoding is not known",
+    hint="Wait for the answer to what changed it, or SET client_encoding.",
+)
 
 Key = tuple[bytes, int, str, Context]
 
@@ -126,7 +133,9 @@ class PlanJob:
         try:
             sql = text.decode(encoding)
         except UnicodeDecodeError as error:
-            self.plan = _invalid_bytes(text[error.start :])
+            self.plan = _refusing(
+                UNKNOWN_ENCODING if encoding == UNKNOWN_CODEC else _invalid_bytes(text[error.start :])
+            )
         else:
             self.plan = self._rewrite(sql, self._policy, context)
         self.seconds = self._clock() - started
@@ -142,11 +151,14 @@ def _weight(key: Key, plan: Plan) -> int:
     return weight
 
 
-def _invalid_bytes(rest: bytes) -> Plan:
+def _refusing(refusal: Refusal) -> Plan:
+    statement = StatementPlan(Kind.INVALID, Outcome.REFUSED, refusal=refusal)
+    return Refused((statement,), refusal, cacheable=False)
+
+
+def _invalid_bytes(rest: bytes) -> Refusal:
     """Refuse a text in the server's words: it quotes as many bytes as the first of them asks for."""
     lead = rest[0]
     asked = 1 if lead < 0xC0 or lead >= 0xF8 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
     quoted = " ".join(f"0x{byte:02x}" for byte in rest[:asked])
-    refusal = Refusal("22021", f'invalid byte sequence for encoding "UTF8": {quoted}')
-    statement = StatementPlan(Kind.INVALID, Outcome.REFUSED, refusal=refusal)
-    return Refused((statement,), refusal, cacheable=False)
+    return Refusal("22021", f'invalid byte sequence for encoding "UTF8": {quoted}')

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from pgsoftproxy.errors import UpstreamProtocolError
 from pgsoftproxy.model.effects import ChangesCatalog
+from pgsoftproxy.model.encodings import codec_of
 from pgsoftproxy.rewrite.plan import Retag, StatementPlan
 from pgsoftproxy.session import answers
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.replies import Owed, Owes
-from pgsoftproxy.session.startup import codec_of
 from pgsoftproxy.session.state import State
 from pgsoftproxy.wire import backend
 from pgsoftproxy.wire.framing import Scanner
@@ -238,12 +238,14 @@ class ServerSide:
                     hint="Use UTF8, LATIN1 or SQL_ASCII.",
                     sqlstate="0A000",
                 )
-            state.codec = codec
+            state.tracker.report_encoding(codec)
+        elif name == b"server_encoding":
+            state.foreign = value != b"UTF8"
         elif name == b"standard_conforming_strings" and value != b"on":
             raise UpstreamProtocolError("standard_conforming_strings must stay on", sqlstate="0A000")
         elif name == b"search_path":
             try:
-                state.tracker.report_search_path(value.decode(state.codec))
+                state.tracker.report_search_path(value.decode(state.tracker.reported_encoding))
             except UnicodeDecodeError:
                 state.tracker.report_search_path(None)
 

@@ -4,6 +4,7 @@ Owns the phase, and which room handles which bytes in it. The relay owns sockets
 """
 
 from pgsoftproxy.errors import ClientProtocolError, ProxyError, UpstreamProtocolError
+from pgsoftproxy.model.context import Grant
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import PlanJob, Planner
 from pgsoftproxy.session.answers import sqlstate_of
@@ -15,6 +16,7 @@ from pgsoftproxy.session.observer import Observer
 from pgsoftproxy.session.phase import NEED_IN, NEXT, Event, Need, Phase
 from pgsoftproxy.session.server import ServerSide
 from pgsoftproxy.session.state import State
+from pgsoftproxy.session.variables import Tracker
 from pgsoftproxy.wire import backend, frontend
 from pgsoftproxy.wire.framing import Scanner
 
@@ -264,7 +266,9 @@ class Session:
             assert startup is not None
             self.user, self.database = startup.user, startup.database
             self.application_name = startup.application_name
-            self._state.codec = startup.codec
+            self._state.tracker = Tracker(
+                startup.values(()), startup.user, Grant()
+            )  # until its policy is known
         elif event is Event.CANCEL_REQUEST:
             self.cancel_request = self._packets.packet
         if event is not None:

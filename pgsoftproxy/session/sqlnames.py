@@ -66,6 +66,10 @@ def resolve(state: State, statement: StatementPlan, context: Context) -> Resolve
 def renewed(state: State, found: Prepared, context: Context) -> Prepared | Refusal:
     """Return what a name should stand for in this context: `found` if the server has that, else what to send for it."""
     version = state.policy.version
+    try:
+        found.transcribe(state.codec)
+    except UnicodeError:
+        return UNENCODABLE
     if found.version == version and found.context == context and found.there:
         found.context = context  # compared by identity first
         return found
@@ -158,4 +162,4 @@ def _prepared(state: State, given: tuple[bytes, bytes | None], context: Context)
         script = Script.of(plan, tuple(_executing(NO_STATEMENT, statement) for statement in plan.statements))
     else:
         script = state.script_of(plan)
-    return Prepared(text, types, plan, script, context, state.policy.version, sent)
+    return Prepared(text, types, plan, script, context, state.policy.version, sent, state.codec)

@@ -16,19 +16,11 @@ from pgsoftproxy.model.context import (
     Visibility,
     VisibilityMode,
 )
+from pgsoftproxy.model.encodings import codec_of
 from pgsoftproxy.model.names import NAME_BYTES
 from pgsoftproxy.model.parsing import parse_delete_mode, parse_search_path, parse_visibility
 
 NEWEST_MINOR = 2
-
-CODECS = {
-    "utf8": "utf-8",
-    "unicode": "utf-8",
-    "sqlascii": "utf-8",
-    "latin1": "latin-1",
-    "iso88591": "latin-1",
-}
-"""Client encodings by their name as clean_encoding_name leaves it, with the Python codec to read texts by."""
 
 BACKUPS = frozenset({"pg_dump"})
 """Programs, by application_name, whose output nobody reads until it is needed: a part would pass for the whole."""
@@ -70,7 +62,14 @@ class Startup:
     def values(self, search_path: tuple[str, ...]) -> Values:
         """Return the values that the session's variables start with; `search_path` is the role's own."""
         path = self.search_path or SearchPath(search_path)
-        return Values(self.role or self.user, path, self.visibility, self.delete, session_user=self.user)
+        return Values(
+            self.role or self.user,
+            path,
+            self.visibility,
+            self.delete,
+            session_user=self.user,
+            encoding=self.codec,
+        )
 
     def complete(self, grant: Grant, *, hides: bool) -> "Startup":
         """Return what a backup program starts with where rows are hidden: all of them, if it did not choose.
@@ -151,11 +150,6 @@ def read_startup(minor: int, parameters: Iterable[tuple[bytes, bytes]]) -> Start
         replicates=replicates,
         hopeless=options is None,
     )
-
-
-def codec_of(encoding: str) -> str | None:
-    """Return the Python codec for a client_encoding, None if it is not one that can be served."""
-    return CODECS.get("".join(letter for letter in encoding.lower() if letter.isascii() and letter.isalnum()))
 
 
 def command_line(options: str) -> list[tuple[str, str]] | None:

@@ -4,6 +4,7 @@ Holds it and nothing else: what a message does to it is in `client` and `server`
 """
 
 from pgsoftproxy.errors import Refusal
+from pgsoftproxy.model.context import Grant, Values
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import Key, PlanJob, Planner
 from pgsoftproxy.rewrite.plan import Plan, Rewritten, StatementPlan
@@ -28,7 +29,7 @@ class State:
 
     __slots__ = (
         "catalog_changed",
-        "codec",
+        "foreign",
         "in_transaction",
         "jobs",
         "limits",
@@ -61,7 +62,7 @@ class State:
         self.portals: Names[Script] = Names()
         self.scripts: dict[int, tuple[Plan, Script]] = {}
         self.jobs: dict[Key, PlanJob] = {}  # plans of large texts that are being made apart
-        self.codec = "utf-8"
+        self.foreign = False  # the database's own encoding is another one than UTF8
         self.in_transaction = False  # what the last ReadyForQuery said
         self.catalog_changed = False  # confirmed DDL waits for its transaction's end
         self.transaction_failed = False  # and that
@@ -69,7 +70,7 @@ class State:
         self.shared: Policy
         self.privates: dict[int, Policy] = {}  # by version, of catalogs read inside the open transaction
         self.readings_failed = 0  # of the open transaction's catalog
-        self.tracker: Tracker
+        self.tracker = Tracker(Values(), "", Grant())
 
     def connect(self, startup: Startup, policy: Policy) -> None:
         """Take the startup values; raises StatementRefused where they exceed what the role may."""
@@ -78,7 +79,6 @@ class State:
         startup = startup.complete(grant, hides=policy.hides)
         self.startup = startup
         self.shared = policy
-        self.codec = startup.codec
         self.tracker = Tracker(startup.values(policy.catalog.path_of(startup.user)), startup.user, grant)
 
     @property
@@ -86,6 +86,11 @@ class State:
         """Return the policy that the next message is planned by."""
         private = self.tracker.context.values.private
         return self.privates[private] if private else self.shared
+
+    @property
+    def codec(self) -> str:
+        """Return the codec of the client's next message."""
+        return self.tracker.context.values.encoding
 
     def set_policy(self, policy: Policy) -> None:
         """Put a policy of all sessions in force from the next statement on."""

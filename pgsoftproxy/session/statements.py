@@ -81,7 +81,7 @@ class Prepared:
     """One prepared statement: the client's `text`, and the plan that the server's version of it was made by.
 
     `types` is the list of parameter types of its Parse as on the wire; None: it was made by SQL's PREPARE.
-    `sent` is the text that the server has, None if it has none under this name any more.
+    `sent` is the text that the server has, None if it has none under this name any more; both in `codec`.
     """
 
     text: bytes
@@ -91,6 +91,14 @@ class Prepared:
     context: Context
     version: int
     sent: bytes | None
+    codec: str
+
+    def transcribe(self, codec: str) -> None:
+        """Hold the texts in another client encoding; raises UnicodeError."""
+        if codec != self.codec:
+            text = self.text.decode(self.codec).encode(codec)
+            self.sent = None if self.sent is None else self.sent.decode(self.codec).encode(codec)
+            self.text, self.codec = text, codec
 
     @property
     def there(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import Context
 from pgsoftproxy.rewrite.cache import LARGE_TEXT
+from pgsoftproxy.rewrite.foreign_names import has_foreign_names
 from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Kind, Outcome, Plan, Refused, StatementPlan
 from pgsoftproxy.session import sqlnames
 from pgsoftproxy.session.state import State
@@ -18,6 +19,12 @@ FASTPATH = Refusal(
     "0A000",
     "function calls by the FunctionCall message are not supported",
     hint="Call the function in a SELECT.",
+)
+
+FOREIGN_NAME = Refusal(
+    "0A000",
+    "names outside ASCII are not supported in a database whose encoding is not UTF8",
+    hint="The server may read such a name in another way than the proxy.",
 )
 
 
@@ -38,6 +45,8 @@ def plan_text(state: State, text: bytes) -> Planned:
     """Plan a text under what is in force; raises PlansApart, to be called again once the job has run."""
     if len(text) > state.limits.statement_bytes:
         return too_long(state)
+    if state.foreign and _has_foreign_names(state, text):
+        return refuse(FOREIGN_NAME)
     tracker = state.tracker
     plan = _plan(state, text, tracker.context)
     script = state.script_of(plan)
@@ -54,6 +63,12 @@ def plan_text(state: State, text: bytes) -> Planned:
         return Planned(plan, sent_text(plan, text, state.codec), script)
     except UnicodeEncodeError:
         return refuse(sqlnames.UNENCODABLE)
+
+
+def _has_foreign_names(state: State, text: bytes) -> bool:
+    if text.isascii() and b'&"' not in text:
+        return False
+    return has_foreign_names(text.decode(state.codec, "replace"))
 
 
 def _plan(state: State, text: bytes, context: Context) -> Plan:

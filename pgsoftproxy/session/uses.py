@@ -26,7 +26,7 @@ def prepare(state: State, planned: Planned, given: tuple[bytes, bytes]) -> Prepa
     """Return the prepared statement of a Parse that gave this text and these parameter types."""
     text, types = given
     context, version = state.tracker.context, state.policy.version
-    return Prepared(text, types, planned.plan, planned.script, context, version, planned.sent)
+    return Prepared(text, types, planned.plan, planned.script, context, version, planned.sent, state.codec)
 
 
 class Uses:
@@ -69,6 +69,10 @@ class Uses:
     def _renewed(self, name: bytes, found: Prepared) -> Script:
         """Plan a prepared statement for what is in force now; if that sends another text, prepare it again."""
         state = self._state
+        try:
+            found.transcribe(state.codec)
+        except UnicodeError:
+            return self.refuse(sqlnames.UNENCODABLE)
         plan_text(state, found.text)  # a long text is planned apart
         new = sqlnames.renewed(state, found, state.tracker.context)
         if isinstance(new, Refusal):

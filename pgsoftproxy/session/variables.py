@@ -22,6 +22,7 @@ from pgsoftproxy.model.context import (
     Variables,
 )
 from pgsoftproxy.model.effects import Effect, Transaction, TransactionVerb
+from pgsoftproxy.model.encodings import UNKNOWN_CODEC
 from pgsoftproxy.model.parsing import parse_search_path
 
 _ENDS = (TransactionVerb.BEGIN, TransactionVerb.COMMIT, TransactionVerb.ROLLBACK)
@@ -37,6 +38,7 @@ class Tracker:
     __slots__ = (
         "_grant",
         "_reported",
+        "_reported_encoding",
         "_role",
         "_twins",
         "confirmed",
@@ -53,6 +55,7 @@ class Tracker:
         self._role = role
         self._grant = grant
         self._reported: SearchPath | None = None
+        self._reported_encoding: str | None = None
         self.context = self._context()
 
     def whole_context(self) -> Context:
@@ -90,6 +93,7 @@ class Tracker:
             self.confirmed = self.confirmed.end_implicit(failed=failed)
         if idle or not failed or self._reported != self._gone_back():
             self._believe_report(idle=idle)
+        self._believe_encoding(idle=idle)
 
     def settle(self) -> None:
         """Foresee from the truth again; call it when no effect is pending any more."""
@@ -102,6 +106,15 @@ class Tracker:
             self._reported = UNCERTAIN_PATH if text is None else SearchPath(parse_search_path(text))
         except ValueError:
             self._reported = UNCERTAIN_PATH
+
+    def report_encoding(self, codec: str) -> None:
+        """Note a ParameterStatus of client_encoding, by its codec."""
+        self._reported_encoding = codec
+
+    @property
+    def reported_encoding(self) -> str:
+        """Return the codec of what the server says next."""
+        return self._reported_encoding or self.confirmed.current.encoding
 
     def begin(self) -> None:
         """Take the values in effect as those that the session starts with: the first ReadyForQuery has come."""
@@ -184,6 +197,15 @@ class Tracker:
         session = replace(variables.session, search_path=UNCERTAIN_PATH)
         current = replace(variables.current, search_path=reported)
         self.confirmed = replace(variables, session=session, current=current)
+
+    def _believe_encoding(self, *, idle: bool) -> None:
+        # Where SET was not seen it is not known what COMMIT and ROLLBACK bring back; the server tells then.
+        reported, known = self._reported_encoding, self.confirmed.current.encoding
+        if reported is None or reported == known:
+            return
+        other = reported if idle else UNKNOWN_CODEC
+        changed = self.confirmed.everywhere(lambda values: replace(values, encoding=other))
+        self.confirmed = replace(changed, current=replace(changed.current, encoding=reported))
 
     def _refresh(self) -> None:
         known = self.context.variables

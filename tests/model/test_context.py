@@ -250,6 +250,7 @@ def test_every_variable_is_read_back_as_it_was_written() -> None:
         Variable.VISIBILITY: Visibility(VisibilityMode.DELETED),
         Variable.DELETE: DeleteMode.HARD,
         Variable.SESSION_USER: "another",
+        Variable.ENCODING: "latin-1",
         Variable.USER: "someone",
     }
     assert set(samples) == set(Variable)

@@ -496,13 +496,14 @@ def test_role_set_by_set_config_is_followed_where_it_is_sure_to_run() -> None:
         assert (effect.variable, effect.value) == (Variable.USER, user)
 
 
-def test_set_config_of_an_unknown_setting_leaves_path_and_user_unknown() -> None:
+def test_set_config_of_an_unknown_setting_leaves_path_user_and_encoding_unknown() -> None:
     (statement,) = rewrite(
         "SELECT set_config(name, 'x', false) FROM pg_settings", policy(), context()
     ).statements
     assert [effect.variable for effect in statement.effects if isinstance(effect, SetsVariable)] == [
         Variable.SEARCH_PATH,
         Variable.USER,
+        Variable.ENCODING,
     ]
 
 

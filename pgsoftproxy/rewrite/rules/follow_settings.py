@@ -13,6 +13,7 @@ from pgsoftproxy.model.context import (
     VisibilityMode,
 )
 from pgsoftproxy.model.effects import Effect, ResetsAll, SetsVariable, Variable
+from pgsoftproxy.model.encodings import UNKNOWN_CODEC, codec_of
 from pgsoftproxy.model.parsing import (
     format_visibility,
     parse_delete_mode,
@@ -22,7 +23,6 @@ from pgsoftproxy.model.parsing import (
 from pgsoftproxy.rewrite.tree import Node, constant, strings
 
 PREFIX = "pgsoftproxy."
-SAFE_ENCODINGS = frozenset({"utf8", "unicode", "sqlascii", "latin1", "iso88591"})
 _TRACKED = {variable.value: variable for variable in Variable}
 _SET, _DEFAULT, _RESET = "VAR_SET_VALUE", "VAR_SET_DEFAULT", "VAR_RESET"
 
@@ -50,6 +50,8 @@ def follow_set(statement: Node, context: Context) -> tuple[Effect, ...]:
     text = str(value[0]) if value else ""
     if variable in {Variable.USER, Variable.SESSION_USER}:
         return (SetsVariable(variable, _role(variable, text), local),)
+    if variable is Variable.ENCODING:
+        return (SetsVariable(variable, codec_of(text) or UNKNOWN_CODEC, local),)
     return (SetsVariable(variable, read_value(variable, text, context), local),)
 
 
@@ -100,7 +102,7 @@ def _refuse_unsafe(name: str, value: list[str | bool | None] | None, context: Co
             "standard_conforming_strings must stay on",
             hint="The proxy reads string constants as the SQL standard does; use E'' for escapes.",
         )
-    if name == "client_encoding" and words and normal_encoding(words[0]) not in SAFE_ENCODINGS:
+    if name == "client_encoding" and words and codec_of(words[0]) is None:
         raise StatementRefused(
             f'client encoding "{words[0]}" is not supported by the proxy',
             hint="Use UTF8, SQL_ASCII or LATIN1.",
@@ -111,11 +113,6 @@ def _refuse_unsafe(name: str, value: list[str | bool | None] | None, context: Co
             hint=f"Grant it in the proxy's configuration: [roles.{context.role}] hard_delete = true",
             sqlstate="42501",
         )
-
-
-def normal_encoding(name: str) -> str:
-    """Return an encoding's name as PostgreSQL compares it: letters and digits, lower case."""
-    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def show_value(name: str, context: Context) -> str | None:
@@ -146,6 +143,7 @@ def _follow_calls(plain: bool, calls: list[Node], context: Context) -> Iterator[
             # Any setting: pg_dump takes the name from pg_settings.
             yield SetsVariable(Variable.SEARCH_PATH, UNCERTAIN_PATH)
             yield SetsVariable(Variable.USER, UNKNOWN_USER)
+            yield SetsVariable(Variable.ENCODING, UNKNOWN_CODEC)
             continue
         name, value, local = arguments[0].lower(), arguments[1], arguments[2]
         if name.startswith(PREFIX):
@@ -156,6 +154,10 @@ def _follow_calls(plain: bool, calls: list[Node], context: Context) -> Iterator[
             _refuse_unsafe(name, [value], context)
             if value is None:
                 raise StatementRefused(f'"{name}" cannot be set to what the proxy cannot read')
+            if name == Variable.ENCODING.value:
+                sure = plain and isinstance(local, bool)
+                codec = codec_of(str(value)) if sure else None
+                yield SetsVariable(Variable.ENCODING, codec or UNKNOWN_CODEC, local is True)
         elif name == "search_path":
             yield _path_effect(plain, value, local)
         elif name in {"role", "session_authorization"}:
