@@ -7,13 +7,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pgsoftproxy.db.definition import Definition
-from pgsoftproxy.db.triggers import definitions, key_index
+from pgsoftproxy.db.triggers import KEEP, definitions, key_index
 from pgsoftproxy.model.catalog import Catalog
 from pgsoftproxy.model.links import KeyRule, find_links
 from pgsoftproxy.model.policy import Mode, Policy, Problem
 from pgsoftproxy.model.reach import destroying
-
-KEEP = "pgsoftproxy_keep"
 
 
 def with_links(policy: Policy, rules: Iterable[KeyRule]) -> tuple[Policy, tuple[Problem, ...]]:
@@ -53,13 +51,15 @@ def with_links(policy: Policy, rules: Iterable[KeyRule]) -> tuple[Policy, tuple[
 
 def _kept(made: Iterable[Definition], catalog: Catalog) -> set[int]:
     """Return the tables that have the guard against physical deletion, with the partitions that it is on as well."""
-    roots = [
-        definition.relation.oid
-        for definition in made
-        if definition.name == KEEP and definition.relation is not None and is_current(definition, catalog)
-    ]
-    below = (child.oid for root in roots for child in catalog.descendants(root) if child.is_partition)
-    return {*roots, *below}
+    found: set[int] = set()
+    for definition in made:
+        if definition.name != KEEP or definition.relation is None or not is_current(definition, catalog):
+            continue
+        oid = definition.relation.oid
+        found.add(oid)
+        if "FOR EACH ROW" in definition.create:
+            found.update(child.oid for child in catalog.descendants(oid) if child.is_partition)
+    return found
 
 
 def is_current(definition: Definition, catalog: Catalog) -> bool:

@@ -157,17 +157,33 @@ BEGIN
 END
 """)
 
-KEEP = sql.SQL("""
-BEGIN
-  IF current_setting('pgsoftproxy.delete', true) = 'hard' OR current_query() ~* 'pgsoftproxy:[^*]*delete *= *hard' THEN
-    RETURN coalesce(OLD, NULL);
-  END IF;
-  RAISE EXCEPTION USING ERRCODE = '0A000', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
+IS_HARD = (
+    "current_setting('pgsoftproxy.delete', true) = 'hard' "
+    "OR current_query() ~* 'pgsoftproxy:[^*]*delete *= *hard'"
+)
+REMOVES = """RAISE EXCEPTION USING ERRCODE = '0A000', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
     MESSAGE = format('%s would physically remove rows of protected table "%s.%s"',
       TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME),
-    HINT = 'Set the deletion column, or SET pgsoftproxy.delete = ''hard'' first.';
+    HINT = 'Set the deletion column, or SET pgsoftproxy.delete = ''hard'' first.';"""
+
+KEEP = sql.SQL(f"""
+BEGIN
+  IF {IS_HARD} THEN
+    RETURN coalesce(OLD, NULL);
+  END IF;
+  {REMOVES}
 END
 """)
+
+KEEP_ROWS = sql.SQL(f"""
+BEGIN
+  IF {IS_HARD} OR NOT EXISTS (SELECT FROM o) THEN
+    RETURN NULL;
+  END IF;
+  {REMOVES}
+END
+""")
+"""Of partitions: the server removes a row that moves to another partition, and fires no statement's trigger there."""
 
 RESTORED = sql.SQL("""
 BEGIN

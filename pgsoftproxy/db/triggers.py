@@ -9,11 +9,12 @@ from pgsoftproxy.db import trigger_texts as texts
 from pgsoftproxy.db.definition import Definition, called, function, pairs, trigger
 from pgsoftproxy.db.link_sql import is_deleted, is_live, joined, table
 from pgsoftproxy.db.link_triggers import CACHED, of_links
-from pgsoftproxy.model.catalog import RelationKind
+from pgsoftproxy.model.catalog import Relation, RelationKind
 from pgsoftproxy.model.links import Link, Links, primary_key, short_name
 from pgsoftproxy.model.policy import ColumnKind, Mode, Policy, Protection
 
 BIGGEST_NAME = 63
+KEEP = "pgsoftproxy_keep"
 
 
 def definitions(policy: Policy, links: Links) -> tuple[Definition, ...]:
@@ -26,13 +27,24 @@ def _definitions(policy: Policy, links: Links) -> Iterator[Definition]:
     yield function("drain", "uuid, boolean", "void", texts.DRAIN)
     yield function("begin_statement", "", "trigger", texts.BEGIN_STATEMENT)
     yield function("keep", "", "trigger", texts.KEEP)
+    yield function("keep_rows", "", "trigger", texts.KEEP_ROWS)
     for own in links.by_parent.values():
         parent = own[0].parent.relation.oid
         family = [child for child in catalog.descendants(parent) if child.is_partition]
         yield from of_links(own, links.is_tangled(parent), tuple(family), catalog.server_version)
     for protection in policy.protections.values():
         if protection.mode is Mode.ENFORCE and protection.relation.kind is not RelationKind.FOREIGN:
-            yield from _of_protected(protection)
+            yield from _of_protected(protection, _top(protection.relation, policy))
+
+
+def _top(relation: Relation, policy: Policy) -> Relation:
+    """Return the highest table that this one is a partition of, as far as all between are protected."""
+    while relation.is_partition:
+        above = policy.protections.get(relation.parents[0]) if relation.parents else None
+        if above is None or above.mode is not Mode.ENFORCE:
+            break
+        relation = above.relation
+    return relation
 
 
 def key_columns(link: Link) -> tuple[str, ...] | None:
@@ -65,18 +77,29 @@ def key_index(link: Link) -> str | None:
 
 
 @lru_cache(maxsize=CACHED)
-def _of_protected(protection: Protection) -> tuple[Definition, ...]:
-    return tuple(_keeping(protection))
+def _of_protected(protection: Protection, top: Relation) -> tuple[Definition, ...]:
+    return (*_keeping(protection.relation, top), *_restoring(protection))
 
 
-def _keeping(protection: Protection) -> Iterator[Definition]:
-    """Yield what keeps the rows of a protected table, and notes which are brought back."""
+def _keeping(relation: Relation, top: Relation) -> Iterator[Definition]:
+    """Yield what keeps the rows of a protected table, of which `top` is the highest that it is a partition of.
+
+    Rows may move between the partitions of a table. Where a table above is not protected, a statement on that would
+    fire no statement's trigger here: there rows are kept one by one, and cannot move.
+    """
+    if top.kind is RelationKind.PARTITIONED and not top.is_partition:
+        text = "AFTER DELETE ON {on} REFERENCING OLD TABLE AS o\nFOR EACH STATEMENT EXECUTE FUNCTION {call}"
+        yield trigger(KEEP, relation, text, call=called("keep_rows"))
+    elif relation.oid == top.oid:  # of one that is partitioned, each partition has it with that
+        text = "BEFORE DELETE ON {on}\nFOR EACH ROW EXECUTE FUNCTION {call}"
+        yield trigger(KEEP, relation, text, call=called("keep"))
+    text = "BEFORE TRUNCATE ON {on}\nFOR EACH STATEMENT EXECUTE FUNCTION {call}"
+    yield trigger("pgsoftproxy_keep_all", relation, text, call=called("keep"))
+
+
+def _restoring(protection: Protection) -> Iterator[Definition]:
+    """Yield what notes which rows are brought back."""
     relation = protection.relation
-    for name, event, each in (("keep", "DELETE", "ROW"), ("keep_all", "TRUNCATE", "STATEMENT")):
-        if relation.is_partition and each == "ROW":
-            continue  # a row trigger of the partitioned table is one of each partition
-        text = f"BEFORE {event} ON {{on}}\nFOR EACH {each} EXECUTE FUNCTION {{call}}"
-        yield trigger(f"pgsoftproxy_{name}", relation, text, call=called("keep"))
     key = primary_key(relation)
     if not key or relation.is_partition:
         return

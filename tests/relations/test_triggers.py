@@ -1,6 +1,7 @@
 """What deleting a row softly does to the rows that refer to it, on direct connections."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -9,7 +10,7 @@ from psycopg import IsolationLevel
 
 from pgsoftproxy.model.links import KeyRule, Reaction, Unprotected
 from tests.fix_servers import Database
-from tests.relations.twins import equip
+from tests.relations.twins import RULE, equip
 from tests.servers import Server
 
 STAMPS = "deleted_at timestamptz, deleted_by text, deletion_id uuid"
@@ -226,3 +227,69 @@ def test_an_ordinary_update_of_a_parent_does_not_wait_for_new_children(family: D
         one.execute("INSERT INTO orders VALUES (9, 3)")
         two.execute("SET lock_timeout = '2s'")
         two.execute("UPDATE users SET email = 'new' WHERE id = 3")
+
+
+PARTITIONED = f"""
+CREATE TABLE makers (id int PRIMARY KEY);
+CREATE TABLE wares (id int, part int, maker int REFERENCES makers ON DELETE CASCADE, {STAMPS}) PARTITION BY LIST (part);
+CREATE TABLE wares_1 PARTITION OF wares FOR VALUES IN (1);
+CREATE TABLE wares_2 PARTITION OF wares FOR VALUES IN (2, 3) PARTITION BY LIST (part);
+CREATE TABLE wares_2a PARTITION OF wares_2 FOR VALUES IN (2);
+CREATE TABLE wares_2b PARTITION OF wares_2 FOR VALUES IN (3);
+INSERT INTO makers VALUES (1), (2);
+INSERT INTO wares SELECT n, n, 1 FROM generate_series(1, 3) AS n;
+"""
+
+
+@pytest.mark.parametrize("table", ["wares", "wares_1", "wares_2"])
+def test_a_row_may_move_to_another_partition(database: Database, table: str) -> None:
+    database.execute(PARTITIONED)
+    equip(database.dsn)
+    moves = {"wares": "part % 3 + 1", "wares_1": "1", "wares_2": "5 - part"}
+    database.execute(f"UPDATE {table} SET part = {moves[table]}")
+    assert database.execute("SELECT count(*) FROM wares") == [(3,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM wares",
+        "DELETE FROM wares_1",
+        "DELETE FROM wares_2 WHERE id = 2",
+        "DELETE FROM ONLY wares_2a",
+        "DELETE FROM makers WHERE id = 1",
+        "WITH gone AS (DELETE FROM wares RETURNING 1) SELECT count(*) FROM gone",
+        "MERGE INTO wares USING (VALUES (1)) AS s (i) ON id = i WHEN MATCHED THEN DELETE",
+        "TRUNCATE wares_2",
+        "TRUNCATE makers CASCADE",
+    ],
+)
+def test_rows_of_partitions_are_kept(database: Database, statement: str) -> None:
+    database.execute(PARTITIONED)
+    equip(database.dsn)
+    error = fails(database, statement)
+    assert (error.sqlstate, "would physically remove rows of protected table" in str(error)) == (
+        "0A000",
+        True,
+    )
+    assert database.execute("SELECT count(*) FROM wares") == [(3,)]
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM wares WHERE id = 9", "DELETE FROM makers WHERE id = 2"])
+def test_a_delete_that_removes_no_row_of_a_partition_goes_on(database: Database, statement: str) -> None:
+    database.execute(PARTITIONED)
+    equip(database.dsn)
+    database.execute(statement)
+
+
+def test_rows_of_a_partition_that_is_protected_alone_are_kept(database: Database) -> None:
+    database.execute(PARTITIONED)
+    equip(database.dsn, rules=[replace(RULE, pattern="public.wares_2")])
+    for statement in (
+        "DELETE FROM wares WHERE id = 3",
+        "DELETE FROM wares_2b",
+        "DELETE FROM makers WHERE id = 1",
+    ):
+        assert fails(database, statement).sqlstate == "0A000"
+    database.execute("DELETE FROM wares WHERE id = 1")
+    assert database.execute("SELECT id FROM wares ORDER BY id") == [(2,), (3,)]
