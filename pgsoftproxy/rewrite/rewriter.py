@@ -21,7 +21,7 @@ from pgsoftproxy.model.effects import (
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import LARGE_TEXT
 from pgsoftproxy.rewrite.edits import EditList, apply_edits
-from pgsoftproxy.rewrite.foresight import Foresight, is_clear, touched
+from pgsoftproxy.rewrite.foresight import Foresight
 from pgsoftproxy.rewrite.kinds import KINDS, MAKING, WRAPPERS
 from pgsoftproxy.rewrite.plan import (
     REFUSAL_SQL,
@@ -57,6 +57,7 @@ from pgsoftproxy.rewrite.rules.withhold_values import withhold_values
 from pgsoftproxy.rewrite.scope import Findings, find
 from pgsoftproxy.rewrite.text import Text
 from pgsoftproxy.rewrite.tokens import Uncertain
+from pgsoftproxy.rewrite.touched import is_clear, touched
 from pgsoftproxy.rewrite.tree import QUERIES, Node, parse, tagged, unwrapped
 from pgsoftproxy.rewrite.verify import verify, verify_tree
 

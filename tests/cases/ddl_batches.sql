@@ -52,3 +52,15 @@ SAVEPOINT s; ALTER TABLE app.logs ADD COLUMN deleted_at timestamptz; ROLLBACK TO
 -- case: what a rollback leaves of the changes in the text is not known
 -- expect: refused 0A000
 ALTER TABLE app.logs ADD COLUMN deleted_at timestamptz; SAVEPOINT s; CREATE TABLE made (id int); ROLLBACK TO s; SELECT count(*) FROM logs
+
+-- case: a partition of an unprotected table is used in one text
+-- origins: ignored
+CREATE TABLE public.events2 (id int, at date) PARTITION BY RANGE (at); CREATE TABLE public.events2_old PARTITION OF public.events2 DEFAULT; INSERT INTO public.events2 VALUES (1, '2026-01-01'); SELECT id FROM public.events2; SELECT id FROM public.events2_old
+
+-- case: an unprotected parent of what joins it
+-- expect: refused 0A000
+CREATE TABLE public.parent (id int); CREATE TABLE app.child (deleted_at timestamptz) INHERITS (public.parent); SELECT * FROM public.parent
+
+-- case: a view over a table that has become protected
+-- expect: refused 0A000
+ALTER TABLE app.logs RENAME COLUMN at TO deleted_at; ALTER TABLE app.logs ALTER COLUMN deleted_at TYPE timestamp; SELECT count(*) FROM app.log_messages
