@@ -87,13 +87,15 @@ async def _plan(settings: Settings, order: Order, kinds: frozenset[Kind]) -> Pla
 
 async def _run(settings: Settings, order: Order, found: Plan, reporter: Reporter) -> int:
     patience = Patience(order.lock_timeout, order.attempts)
-    async with connect(order.dsn or settings.control.dsn, order.database) as connection:
+    dsn = order.dsn or settings.control.dsn
+    async with connect(dsn, order.database) as connection, connect(dsn, order.database) as watch:
         if not await prepare(connection):
             typer.echo("another migrate is running in this database", err=True)
             return FAILED
         with reporter:
             try:
-                await Runner(connection, patience, reporter.observe).run(found.steps, undo=order.down)
+                runner = Runner(connection, patience, reporter.observe, watch)
+                await runner.run(found.steps, undo=order.down)
             except StepFailed as error:
                 reporter.fail(error)
                 return FAILED

@@ -67,6 +67,8 @@ class Reporter:
         match progress.what:
             case "started":
                 self._bar.update(task, description=f"{step.table}: {step.title}")
+            case "progress":
+                self._bar.update(task, description=f"{step.table}: {step.title}: {progress.detail}")
             case "done":
                 self._bar.console.print(f"done: {step.table}: {step.title}", markup=False, highlight=False)
                 self._bar.advance(task)

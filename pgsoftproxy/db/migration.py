@@ -6,6 +6,7 @@ waits only for locks that no query takes, and waits as long as it must. A step t
 it; any other is recorded before it begins, and its way back does no harm to what was not reached.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -23,6 +24,8 @@ from pgsoftproxy.errors import StepFailed
 from pgsoftproxy.model.steps import Kind, Statement, Step
 
 IN_THE_WAY = (errors.LockNotAvailable, errors.DeadlockDetected)
+TOLD_EVERY = 0.5
+"""Seconds between two looks at how far an index is."""
 LOST = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow)
 
 
@@ -38,7 +41,10 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One thing that happened: `what` is `started`, `retried` or `done`, `detail` says why it is tried again."""
+    """One thing that happened: `what` is `started`, `progress`, `retried` or `done`.
+
+    `detail` says how far the building of an index is and whom it waits for, or why a statement is tried again.
+    """
 
     what: str
     step: Step
@@ -61,8 +67,11 @@ async def prepare(connection: Connection) -> bool:
 class Runner:
     """Runs steps over one connection, which is in autocommit mode and was prepared."""
 
-    def __init__(self, connection: Connection, patience: Patience, observe: Observe) -> None:
+    def __init__(
+        self, connection: Connection, patience: Patience, observe: Observe, watch: Connection | None = None
+    ) -> None:
         self._connection = connection
+        self._watch = watch
         self._patience = patience
         self._observe = observe
 
@@ -106,7 +115,7 @@ class Runner:
                 if unit[0].in_transaction:
                     await self._transaction(step, unit, note)
                 else:
-                    await self._alone(unit[0])
+                    await self._watched(step, unit[0])
                     await note(step)
 
     async def _transaction(self, step: Step, unit: list[Statement], note: "Note") -> None:
@@ -116,6 +125,28 @@ class Runner:
             for statement in unit:
                 await self._connection.execute(statement.sql.encode())
             await note(step)
+
+    async def _watched(self, step: Step, statement: Statement) -> None:
+        """Run a statement that may take long, and tell how far it is if there is a connection to ask over."""
+        if self._watch is None:
+            await self._alone(statement)
+            return
+        telling = asyncio.create_task(self._tell_progress(self._watch, step))
+        try:
+            await self._alone(statement)
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)  # it only tells: its failure is nobody's
+
+    async def _tell_progress(self, watch: Connection, step: Step) -> None:
+        told = ""
+        while True:
+            await asyncio.sleep(TOLD_EVERY)
+            cursor = await watch.execute(queries.BUILDING.encode(), (self._connection.info.backend_pid,))
+            row = await cursor.fetchone()
+            if row is not None and row[0] != told:
+                told = row[0]
+                self._observe(Progress("progress", step, told))
 
     async def _alone(self, statement: Statement) -> None:
         try:

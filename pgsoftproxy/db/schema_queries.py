@@ -105,3 +105,12 @@ NOTICE_LOSS = """
 SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'
 """
 """From 14 on a server notices within a second that this process is gone, and does not build an index for nobody."""
+BUILDING = """
+SELECT concat(p.phase,
+    CASE WHEN p.blocks_total > 0 THEN format(', %%s of %%s blocks', p.blocks_done, p.blocks_total) END,
+    CASE WHEN p.current_locker_pid > 0 THEN format(': pid %%s (%%s), whose transaction began at %%s',
+        p.current_locker_pid, coalesce(nullif(a.application_name, ''), a.usename, '?'), a.xact_start) END)
+FROM pg_catalog.pg_stat_progress_create_index AS p
+LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = p.current_locker_pid
+WHERE p.pid = %s
+"""

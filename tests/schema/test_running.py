@@ -177,3 +177,13 @@ def test_an_index_is_built_under_a_lock_that_lets_writes_go_on(migration: Migrat
         other.rollback()
         thread.join()
     assert modes([row[0] for row in rows]).value == step["lock"]
+
+
+def test_an_index_that_waits_tells_for_whom(migration: Migration) -> None:
+    database = migration.database
+    database.execute(FAMILY)
+    with psycopg.connect(database.dsn, application_name="report") as other, process(migration) as running:
+        other.execute("UPDATE users SET email = 'x'")
+        wanted = f"pid {other.info.backend_pid} (report)"
+        told = event(running, lambda told: told["event"] == "progress" and wanted in told["detail"])
+        assert told["step"].startswith("index:")
