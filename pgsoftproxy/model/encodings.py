@@ -9,7 +9,8 @@ CODECS = {
 }
 """By their name as clean_encoding_name leaves it."""
 UNKNOWN_CODEC = "ascii"
-"""Stands for an encoding that the proxy could not follow: only ASCII is sure to be what it seems then."""
+"""Stands for an encoding that the proxy could not follow: only ASCII is sure to be what it seems then, and of that no
+backslash, because standard_conforming_strings may have changed as well."""
 
 
 def codec_of(encoding: str) -> str | None:

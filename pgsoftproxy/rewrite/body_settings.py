@@ -10,8 +10,8 @@ from pgsoftproxy.model.effects import Variable
 from pgsoftproxy.model.names import fold
 from pgsoftproxy.rewrite.tokens import COMMA, LPAREN
 
-NAMING: Final = frozenset({Variable.SEARCH_PATH, Variable.USER})
-"""The variables that an unqualified name's meaning depends on."""
+NAMING: Final = frozenset({Variable.SEARCH_PATH, Variable.USER, Variable.ENCODING})
+"""The variables that the meaning of names and texts depends on; ENCODING stands for all that the lexer goes by."""
 ROUGHLY: Final = frozenset({"search_path", "set_config", "role", "authorization", "schema"})
 """Words that count in a text that cannot be split into tokens."""
 _EQUALS: Final = "ASCII_61"
@@ -27,6 +27,8 @@ def changes_in(text: str, tokens: Sequence[Any]) -> Iterator[Variable]:
             yield Variable.SEARCH_PATH
         elif word == "session_authorization":
             yield Variable.USER
+        elif word in {"client_encoding", "standard_conforming_strings"}:
+            yield Variable.ENCODING
         elif word == "set_config" and not _sets_by_name(tokens, index):
             yield from NAMING
         elif word in {"set", "reset"}:
@@ -44,7 +46,9 @@ def _set(words: Sequence[str], tokens: Sequence[Any], index: int) -> Iterator[Va
         rest = rest[1:]
     what, after = rest[0] if rest else "", rest[1] if len(rest) > 1 else ""
     if words[index] == "reset" and what == "all":
-        yield Variable.SEARCH_PATH
+        yield from (Variable.SEARCH_PATH, Variable.ENCODING)
+    elif what == "names":
+        yield Variable.ENCODING
     elif what == "authorization":
         yield Variable.USER
     elif what == "schema" and after[:1] == "'":

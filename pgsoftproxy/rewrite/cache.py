@@ -26,8 +26,9 @@ LARGE_TEXT = 65_536
 
 UNKNOWN_ENCODING = Refusal(
     "0A000",
-    "characters outside ASCII cannot be read while client_encoding is not known",
-    hint="Wait for the answer to what changed it, or SET client_encoding.",
+    "backslashes and characters outside ASCII cannot be read: "
+    "client_encoding or standard_conforming_strings may have changed",
+    hint="Wait for the answer to what may have changed them.",
 )
 
 Key = tuple[bytes, int, str, Context]
@@ -131,6 +132,8 @@ class PlanJob:
         started = self._clock()
         text, _, encoding, context = self.key
         try:
+            if encoding == UNKNOWN_CODEC and b"\\" in text:
+                raise UnicodeDecodeError(encoding, text, 0, 1, "what a backslash means is not known either")
             sql = text.decode(encoding)
         except UnicodeDecodeError as error:
             self.plan = _refusing(

@@ -73,6 +73,8 @@ def _syntax_error(error: ParseError, sql: str) -> StatementRefused:
     location = error.args[1] if len(error.args) > 1 else -1
     if "stack depth limit exceeded" in message:
         return StatementRefused(message, sqlstate="54001", hint="The statement nests too deep to be parsed.")
+    if message.startswith("invalid byte sequence for encoding"):
+        return StatementRefused(message, sqlstate="22021")
     if message.endswith("at end of input"):  # reported without a place
         location = len(sql)
     position = location + 1 if isinstance(location, int) and location >= 0 else None

@@ -162,3 +162,45 @@ SELECT\fid\fFROM\fusers\fWHERE\fid<6\fORDER\fBY\fid
 -- case: tabs
 -- escapes: yes
 SELECT\tid\tFROM\tusers\tWHERE\tid<6\tOR\tid=10\tORDER\tBY\tid--\tend
+
+-- case: an escape for a NUL
+-- expect: error 22021
+SELECT E'a\0b' FROM users
+
+-- case: a unicode escape for a NUL
+-- expect: error 42601
+SELECT U&'\0000' FROM users
+
+-- case: a unicode escape for half a character
+-- expect: error 42601
+SELECT U&'\D83D' FROM users
+
+-- case: numbers followed by letters
+-- expect: any
+SELECT 1a, id FROM users WHERE id=1OR id=4 ORDER BY 2
+
+-- case: digits with underscores
+-- expect: any
+SELECT 1_000, id FROM users ORDER BY id
+
+-- case: a byte order mark is no white space
+-- expect: any
+﻿SELECT id FROM users ORDER BY id
+
+-- case: spaces outside ASCII are letters
+-- expect: any
+SELECT id FROM users WHERE id < 4 ORDER BY id
+
+-- case: comments between the parts of a unicode name
+SELECT count(*) FROM U&"us!0065rs" /* x */ UESCAPE /* y */ '!'
+
+-- case: a comparison with NULL that the server turns into IS NULL
+SET LOCAL transform_null_equals = on
+-- next
+SELECT id FROM users WHERE city = NULL OR deleted_at <> NULL ORDER BY id
+
+-- case: settings that change what is printed or warned of
+-- protocol: simple
+SET LOCAL quote_all_identifiers = on; SET LOCAL escape_string_warning = off; SET LOCAL backslash_quote = on
+-- next
+SELECT id FROM users WHERE name <> E'\'' ORDER BY id

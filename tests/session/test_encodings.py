@@ -104,6 +104,15 @@ def test_text_outside_ascii_is_refused_while_the_encoding_is_not_known() -> None
     answer(session, PARSED, BOUND, complete(b"SELECT 1"), error(b"42883"), ready(b"E"))
 
 
+def test_backslash_is_refused_while_standard_conforming_strings_is_not_known() -> None:
+    session = Opening()()
+    set_it = parse(b"", b"SELECT set_config('standard_' || 'conforming_strings', 'off', false)")
+    run_it = bind(b"", b"") + execute(b"")
+    text = b"SELECT '\\', $$ ', (SELECT count(*) FROM app.users) --$$"
+    sent = ask(session, set_it, run_it, parse(b"", text), SYNC)
+    assert sent == set_it + run_it + parse(b"", REFUSAL) + SYNC
+
+
 def test_prepared_statement_is_prepared_again_in_the_encoding_of_its_use() -> None:
     session = Opening({"user": "support", "client_encoding": "LATIN1"})()
     ask(session, parse(b"s", read("latin-1")), SYNC)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pgsoftproxy.model.context import UNCERTAIN_PATH, UNKNOWN_USER
 from pgsoftproxy.model.effects import ChangesCatalog, SetsVariable, Variable
+from pgsoftproxy.model.encodings import UNKNOWN_CODEC
 from pgsoftproxy.model.routines import Routine
 from pgsoftproxy.rewrite.bodies import definition_of
 from pgsoftproxy.rewrite.resolve import Surroundings
@@ -15,6 +16,7 @@ from pgsoftproxy.rewrite.tree import Node, strings
 _DOUBTS = {
     Variable.SEARCH_PATH: SetsVariable(Variable.SEARCH_PATH, UNCERTAIN_PATH),
     Variable.USER: SetsVariable(Variable.USER, UNKNOWN_USER),
+    Variable.ENCODING: SetsVariable(Variable.ENCODING, UNKNOWN_CODEC),
 }
 
 
