@@ -27,6 +27,17 @@ class Extent:
     last: int
 
 
+def refuse_unready(surroundings: Surroundings, protection: Protection) -> None:
+    """Refuse a soft deletion where the database would not do to referring rows what their keys say."""
+    missing = surroundings.policy.unready.get(protection.relation.oid)
+    if missing is not None:
+        raise StatementRefused(
+            f'rows refer to table "{protection.label}", and the database lacks {missing}, by which deleting '
+            "softly does to them what their foreign keys say",
+            hint='Run "pgsoftproxy migrate", or configure relations = "parent_only" to leave such rows alone.',
+        )
+
+
 @dataclass(slots=True)
 class _Where:
     owner: Node
@@ -60,13 +71,7 @@ class Work:
 
     def judge_ready(self, protection: Protection) -> None:
         """Refuse a soft deletion where the database would not do to referring rows what their keys say."""
-        missing = self.surroundings.policy.unready.get(protection.relation.oid)
-        if missing is not None:
-            raise StatementRefused(
-                f'rows refer to table "{protection.label}", and the database lacks {missing}, by which deleting '
-                "softly does to them what their foreign keys say",
-                hint='Run "pgsoftproxy migrate", or configure relations = "parent_only" to leave such rows alone.',
-            )
+        refuse_unready(self.surroundings, protection)
 
     def extent(self, reference: Reference) -> Extent:
         """Return the tokens that a reference takes, with ONLY, alias, column list and TABLESAMPLE."""

@@ -71,3 +71,31 @@ def test_a_table_may_leave_the_rows_that_refer_to_its_own_alone(
     with psycopg.connect(proxy.dsn(), autocommit=True) as client:
         assert client.execute("DELETE FROM users WHERE id = 1").statusmessage == "DELETE 1"
         assert client.execute("SELECT id FROM orders ORDER BY id").fetchall() == [(1,), (2,)]
+
+
+def test_a_soft_truncate_of_tables_that_refer_to_each_other_is_one_deletion(
+    database: Database, start_proxy: Start
+) -> None:
+    database.execute(SCHEMA)
+    stamps = "deleted_at timestamptz, deleted_by text, deletion_id uuid"
+    database.execute(f"CREATE TABLE bills (id int PRIMARY KEY, order_id int REFERENCES orders, {stamps})")
+    database.execute("INSERT INTO bills VALUES (1, 1)")
+    soft = f'{CONFIG}truncate = "soft"\n'
+    unready = start_proxy(database, soft, **REQUIRE)
+    refused = pytest.raises(psycopg.errors.FeatureNotSupported, match="rows refer to table")
+    with psycopg.connect(unready.dsn(), autocommit=True) as client, refused:
+        client.execute("TRUNCATE users, orders, bills")
+    equip(database.dsn)
+    proxy = start_proxy(database, soft, **REQUIRE)
+    with psycopg.connect(proxy.dsn(), autocommit=True) as client:
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="cannot truncate a table referenced"):
+            client.execute("TRUNCATE users, orders")
+        assert client.execute("TRUNCATE users CASCADE").statusmessage == "TRUNCATE TABLE"
+        for table in ("users", "orders", "bills"):
+            assert client.execute(f"SELECT id FROM {table}".encode()).fetchall() == []
+    deletions = " UNION ALL ".join(
+        f"SELECT deletion_id FROM {table}" for table in ("users", "orders", "bills")
+    )
+    assert database.execute(f"SELECT count(*), count(DISTINCT deletion_id) FROM ({deletions}) AS d") == [
+        (5, 1)
+    ]

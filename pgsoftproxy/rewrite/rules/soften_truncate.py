@@ -13,6 +13,7 @@ from pgsoftproxy.model.policy import Mode, Protection, Truncate
 from pgsoftproxy.rewrite.predicates import deletion_values, is_live, quote_identifier
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.tree import Node
+from pgsoftproxy.rewrite.work import refuse_unready
 
 SHARED_ID = "pgsoftproxy_deletion"
 """The CTE that gives the rows of several tables one deletion_id."""
@@ -73,6 +74,8 @@ def soften_truncate(statement: Node, surroundings: Surroundings) -> Softened | N
         # A foreign key holds for a table's partitions, and not for what inherits from it.
         only = child.kind is not RelationKind.PARTITIONED
         targets[child.oid] = _Target(reached, qualified, only)
+    for target in targets.values():
+        refuse_unready(surroundings, target.protection)
     return _written(list(_outermost(targets, catalog)))
 
 
