@@ -201,6 +201,6 @@ SELECT id FROM users WHERE city = NULL OR deleted_at <> NULL ORDER BY id
 
 -- case: settings that change what is printed or warned of
 -- protocol: simple
-SET LOCAL quote_all_identifiers = on; SET LOCAL escape_string_warning = off; SET LOCAL backslash_quote = on
+SET LOCAL escape_string_warning = off; SET LOCAL backslash_quote = on
 -- next
 SELECT id FROM users WHERE name <> E'\'' ORDER BY id
