@@ -99,6 +99,14 @@ class StepFailed(ProxyError):
         self.detail = detail
 
 
+class RestoreFailed(ProxyError):
+    """A restore was asked for wrongly, or the server refused it; nothing was changed."""
+
+    def __init__(self, message: str, *, sqlstate: str | None = None, detail: str | None = None) -> None:
+        super().__init__(message, sqlstate=sqlstate)
+        self.detail = detail
+
+
 class ConfigError(ProxyError):
     """The configuration is wrong; each line of `problems` names file, line and reason."""
 

@@ -1,21 +1,21 @@
 """The command line: subcommands, their arguments and exit codes; the work is done below.
 
 Exit codes: 0 done; 1 refused or failed; 2 wrong configuration or usage, nothing started; 3 the control
-connection cannot be opened or read. Rooms are imported inside the commands, so that `--help` costs nothing.
+connection cannot be opened or read; 4 there is no such row. Rooms are imported inside the commands, so that
+`--help` costs nothing.
 """
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pgsoftproxy import __version__
-from pgsoftproxy.cli.exits import FAILED, UNREACHABLE, WRONG
-from pgsoftproxy.errors import ConfigError, UpstreamUnavailable
+from pgsoftproxy.cli import rows
+from pgsoftproxy.cli.exits import FAILED
+from pgsoftproxy.cli.options import Config, Json, Overrides, failures
 
 app = typer.Typer(
     name="pgsoftproxy",
@@ -25,16 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables could print a password
 )
 
-Config = Annotated[
-    Path,
-    typer.Option("--config", "-c", envvar="PGSOFTPROXY_CONFIG", help="The configuration file (TOML)."),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override one key, as in listen.port=6544; repeatable."),
-]
 KINDS_HELP = "Only steps of this kind (schema, column, index, unique, trigger, revoke, ...); repeatable."
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+rows.register(app)
 
 
 def main() -> None:
@@ -84,7 +78,7 @@ def _run(
     flags = [flag for section, address in given.items() for flag in _address(section, address)]
     if log_format is not None:
         flags.append(f"logs.format={log_format}")
-    with _failures():
+    with failures():
         run(config, os.environ, (*flags, *(overrides or ())), pid_file)
 
 
@@ -144,7 +138,7 @@ def _rewrite(
     from pgsoftproxy.cli.rewrite import Request, rewrite
 
     text = sys.stdin.read() if sql == "-" else sql
-    with _failures():
+    with failures():
         request = Request(text, database, user, visibility)
         raise typer.Exit(rewrite(config, overrides or (), request, as_json=as_json))
 
@@ -208,7 +202,7 @@ def _migrate(
         lock_timeout=lock_timeout,
         attempts=attempts,
     )
-    with _failures():
+    with failures():
         how = Output(as_json=as_json, dry_run=dry_run, yes=yes, write=write, file=output)
         raise typer.Exit(migrate(config, overrides or (), order, how))
 
@@ -221,19 +215,6 @@ def _demo(
     from pgsoftproxy.demo import main as demo
 
     raise typer.Exit(demo(serve))
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Tell an expected failure in plain lines, and exit with its code."""
-    try:
-        yield
-    except ConfigError as error:
-        typer.echo("\n".join(error.problems), err=True)
-        raise typer.Exit(WRONG) from None
-    except UpstreamUnavailable as error:
-        typer.echo(error.message, err=True)
-        raise typer.Exit(UNREACHABLE) from None
 
 
 def _address(section: str, given: str | None) -> list[str]:

@@ -9,11 +9,14 @@ from uuid import uuid4
 
 import psycopg
 
+from pgsoftproxy.db.connection import connect
 from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.db.trigger_texts import TABLES
 from pgsoftproxy.db.triggers import definitions, key_index
+from pgsoftproxy.lifecycle.restore import Scope, restore
 from pgsoftproxy.model.links import KeyRule, find_links
 from pgsoftproxy.model.policy import TableRule, compile_policy
+from pgsoftproxy.model.restore import Report, Selection, Terms
 from tests.fix_proxy import RunningProxy
 from tests.relations.schemas import Schema, Statements, random_schema
 from tests.servers import Server, execute
@@ -25,6 +28,8 @@ deleted_by = "deleted_by"
 deletion_id = "deletion_id"
 """
 REQUIRE = {"defaults": {"relations": "require"}}
+RESTORED = 0.1
+"""The share of deletions that are made, taken back, and then made once more beside the twin."""
 SEQUENCES = 10
 """Sequences on one schema: making it takes longer than they do."""
 
@@ -61,8 +66,10 @@ class Twins:
     seed: int
     soft: Connection
     twin: Connection
+    direct: str
     log: list[str] = field(default_factory=list)
     statements: int = 0
+    restored: int = 0
 
     def send(self, statement: str) -> Answer:
         """Send a statement to both; raise Disagreement unless the answers agree."""
@@ -72,6 +79,29 @@ class Twins:
         if answers[0][0] != answers[1][0] or (answers[0][0] == "ok" and answers[0] != answers[1]):
             raise Disagreement(self.seed, self.schema, self.log, answers)
         return answers[1]
+
+    def delete_and_restore(self, statement: str, *, by_root: bool) -> None:
+        """Delete in the soft database alone and take it back; raise Disagreement unless all is as on the twin again."""
+        self.log.append(f"{statement}; -- and taken back{' by its root' if by_root else ''}")
+        before = self._deletions()
+        if _answer(self.soft, statement)[0] != "ok":
+            return
+        for made in self._deletions() - before:
+            table = f"public.{statement.split()[2]}" if by_root else None
+            where = f"deletion_id = '{made}'" if by_root else None
+            selection = Selection(table, where=where, deletions=() if by_root else (made,))
+            report = asyncio.run(take_back(self.direct, selection))
+            if not report.done:
+                raise Disagreement(self.seed, self.schema, self.log, (report, "a restore"))
+            self.restored += report.rows
+        self.compare()
+
+    def _deletions(self) -> set[str]:
+        tables = (f"SELECT deletion_id::text FROM t{number}" for number in range(len(self.schema.tables)))
+        rows = execute(
+            self.direct, f"SELECT * FROM ({' UNION '.join(tables)}) AS t (id) WHERE id IS NOT NULL"
+        )
+        return {row[0] for row in rows}
 
     def compare(self) -> None:
         """Raise Disagreement unless both show the same rows."""
@@ -99,10 +129,20 @@ def _answer(connection: Connection, statement: str) -> Answer:
     return "ok", cursor.statusmessage or ""
 
 
+async def take_back(dsn: str, selection: Selection) -> Report:
+    """Restore over a direct connection."""
+    policy, _ = compile_policy([RULE], {}, await load_catalog(dsn))
+    scope = Scope(policy, find_links(policy)[0])
+    async with connect(dsn) as connection:
+        return await restore(connection, scope, (selection, Terms()), lambda _: None)
+
+
 def run_sequence(twins: Twins, random: Random) -> None:
     """Run one random sequence, in transactions and outside, and compare as it goes; both end empty."""
     twins.log.clear()
     for statement in Statements(twins.schema, random).take(random.randint(25, 70)):
+        if not twins.open and statement.startswith("DELETE") and random.random() < RESTORED:
+            twins.delete_and_restore(statement, by_root=random.random() < 0.5)
         if not twins.open and random.random() < 0.15:
             twins.send("BEGIN")
         twins.send(statement)
@@ -143,7 +183,7 @@ def twins_of(server: Server, proxy: RunningProxy, seed: int) -> Iterator[Twins]:
             psycopg.connect(proxy.dsn(names[0]), autocommit=True) as soft,
             psycopg.connect(server.dsn(names[1]), autocommit=True) as twin,
         ):
-            yield Twins(schema, seed, soft, twin)
+            yield Twins(schema, seed, soft, twin, server.dsn(names[0]))
     finally:
         for name in names:
             execute(server.dsn(), f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,0 +1,1 @@
+"""What happens to a row after its soft delete."""

@@ -1,0 +1,16 @@
+"""Fixtures of the lifecycle's tests."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fix_servers import Database
+from tests.lifecycle.restoring import RULES, Lifecycle
+
+
+@pytest.fixture
+def lifecycle(database: Database, tmp_path: Path) -> Lifecycle:
+    """Give an empty database whose public tables are protected."""
+    made = Lifecycle(database, tmp_path / "p.toml")
+    made.configure(RULES)
+    return made
