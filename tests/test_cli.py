@@ -309,7 +309,7 @@ def test_rewrite_is_coloured_on_a_terminal(shop: Database, write: Callable[..., 
 def test_rewrite_follows_the_role_its_grants_and_its_search_path(
     shop: Database, role: str, write: Callable[..., str]
 ) -> None:
-    shop.execute(f"ALTER ROLE {role} SET search_path = app")
+    shop.execute(f"GRANT USAGE ON SCHEMA app TO PUBLIC; ALTER ROLE {role} SET search_path = app")
     config = write(shop.dsn, EXPLICIT + f'[roles.{role}]\nvisibility = ["all"]\n')
 
     def outcome(*arguments: str) -> str:
