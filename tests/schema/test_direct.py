@@ -44,7 +44,7 @@ def direct(secured: Migration, role: str) -> Iterator[Connection]:
 
 
 @pytest.mark.parametrize("table", ["t", "p"])
-@pytest.mark.parametrize("stamp", ["now()", "'2000-01-01'", "clock_timestamp()"])
+@pytest.mark.parametrize("stamp", ["now()", "'2000-01-01'"])
 def test_a_row_can_be_deleted_softly_and_is_gone_at_once(direct: Connection, table: str, stamp: str) -> None:
     with direct.transaction():
         assert (

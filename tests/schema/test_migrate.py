@@ -156,3 +156,49 @@ def test_what_the_configuration_no_longer_asks_for_is_dropped(migration: Migrati
     children = ["invoices", "logins", "orders", "reviews", "users"]
     assert set(row[0] for row in migration.database.execute(triggers)) <= set(children)
     assert migration.ids() == []
+
+
+ODD = f"""
+CREATE SCHEMA "Odd USING (x)";
+CREATE TABLE "Odd USING (x)"."a ""table"" %s {{}}" (
+  "the ""key"" " int PRIMARY KEY, "E-mail; --" text UNIQUE, "naïve" text, "gone?" boolean NOT NULL DEFAULT false);
+CREATE UNIQUE INDEX "i USING btree WHERE (" ON "Odd USING (x)"."a ""table"" %s {{}}" (lower("naïve"))
+  WHERE "naïve" <> 'it''s %s {{}}';
+CREATE TABLE "Odd USING (x)"."{"é" * 31}" (
+  id int PRIMARY KEY, up int REFERENCES "Odd USING (x)"."a ""table"" %s {{}}" ON DELETE CASCADE,
+  "gone?" boolean NOT NULL DEFAULT false);
+"""
+
+
+def test_odd_names_and_flags_that_are_not_null(migration: Migration) -> None:
+    migration.database.execute(ODD)
+    migration.configure('[defaults]\ncolumn = "gone?"\n[tables."Odd USING (x).*"]\n')
+    before = migration.dump()
+    options = ("--rls", "--views")
+    migration.run(*options)
+    assert migration.plan(*options) == {"steps": [], "remarks": []}
+    predicates = (
+        "SELECT pg_get_expr(indpred, indrelid) FROM pg_index WHERE indisunique AND indpred IS NOT NULL"
+    )
+    assert {row[0] for row in migration.database.execute(predicates)} == {
+        '(NOT "gone?")',
+        """((NOT "gone?") AND ("naïve" <> 'it''s %s {}'::text))""",
+    }
+    migration.run("--down")
+    assert migration.dump() == before
+
+
+def test_an_owner_who_is_no_superuser_can_run_it(migration: Migration, role: str) -> None:
+    database = migration.database
+    database.execute(
+        f"ALTER ROLE {role} LOGIN; GRANT CREATE ON DATABASE {database.name} TO {role}; "
+        f"GRANT CREATE ON SCHEMA public TO {role}; SET ROLE {role}; {FAMILY}"
+        "CREATE UNIQUE INDEX emails ON users (email); RESET ROLE"
+    )
+    before = migration.dump()
+    dsn = database.server.dsn(database.name, role)
+    migration.run("--dsn", dsn, "--rls", "--views")
+    assert migration.ids("--dsn", dsn, "--rls", "--views") == []
+    migration.run("--dsn", dsn, "--down")
+    assert migration.dump() == before
+    database.execute(f"DROP OWNED BY {role}")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from threading import Thread
 
 import psycopg
+import pytest
 
 from pgsoftproxy.model.steps import Lock
 from tests.fix_proxy import ROOT
@@ -85,6 +86,7 @@ def test_a_lock_that_another_session_holds_is_waited_for_in_short_attempts(migra
     assert migration.ids() == []
 
 
+@pytest.mark.slow
 def test_a_run_that_never_gets_its_lock_fails_and_says_where_it_stopped(migration: Migration) -> None:
     migration.database.execute(FAMILY)
     migration.run("--only", "index")
@@ -133,6 +135,7 @@ def test_an_index_that_a_killed_run_left_is_dropped_and_built_again(migration: M
     assert migration.ids() == []
 
 
+@pytest.mark.slow
 def test_a_second_run_at_the_same_time_is_refused(migration: Migration) -> None:
     database = migration.database
     database.execute(FAMILY)
@@ -161,6 +164,7 @@ def test_the_plan_tells_the_lock_that_each_step_takes(migration: Migration, role
             assert weakest or (step["id"], taken.value) == (step["id"], step["lock"])
 
 
+@pytest.mark.slow
 def test_an_index_is_built_under_a_lock_that_lets_writes_go_on(migration: Migration) -> None:
     database = migration.database
     database.execute(FAMILY)
@@ -179,6 +183,7 @@ def test_an_index_is_built_under_a_lock_that_lets_writes_go_on(migration: Migrat
     assert modes([row[0] for row in rows]).value == step["lock"]
 
 
+@pytest.mark.slow
 def test_an_index_that_waits_tells_for_whom(migration: Migration) -> None:
     database = migration.database
     database.execute(FAMILY)
