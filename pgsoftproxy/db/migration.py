@@ -58,6 +58,9 @@ async def prepare(connection: Connection) -> bool:
     """Make a connection ready to run steps; False if another one runs some in this database."""
     await connection.execute(queries.SESSION)
     await connection.execute("SET statement_timeout = 0")
+    await connection.execute(
+        "SET lock_timeout = 0"
+    )  # a role's own would end what may wait as long as it must
     await connection.execute("SET client_min_messages = 'warning'")
     await connection.execute(queries.NOTICE_LOSS)
     row = await (await connection.execute(queries.LOCK)).fetchone()

@@ -16,6 +16,7 @@ class IndexState:
     `body` is what follows USING in its definition, without WHERE: None where it cannot be told. `constraint` is that
     of the same name, if the index belongs to one, `definition` what `pg_get_constraintdef` prints of it.
     `referenced_by` names foreign keys that need it, `parent` is the oid of the partitioned index that it is part of.
+    `marked`: the table is clustered on it, or it is the replica identity.
     """
 
     oid: int
@@ -37,7 +38,6 @@ class IndexState:
     marked: bool = False
     tablespace: str | None = None
     comment: str | None = None
-    """`marked`: the table is clustered on it, or it is the replica identity."""
 
 
 @dataclass(frozen=True, slots=True)

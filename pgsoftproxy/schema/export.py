@@ -25,7 +25,7 @@ def export(plan: Plan, form: str) -> str:
 
 def _sql(plan: Plan) -> str:
     lines = [f"-- {HEAD}", "-- Run it with psql, outside a transaction. Its way back stands at the end.", ""]
-    lines += ["SET lock_timeout = '2s';", r"\set ON_ERROR_STOP on", ""]
+    lines += [r"\set ON_ERROR_STOP on", ""]
     for step in plan.steps:
         lines += _titled(step)
         lines += _grouped(step.statements)
@@ -45,7 +45,7 @@ def _grouped(statements: Iterable[Statement]) -> Iterator[str]:
     open_ = False
     for statement in statements:
         if statement.in_transaction and not open_:
-            yield "BEGIN;"
+            yield "BEGIN;\nSET LOCAL lock_timeout = '2s';"
         elif open_ and not statement.in_transaction:
             yield "COMMIT;"
         open_ = statement.in_transaction
