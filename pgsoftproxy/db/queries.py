@@ -67,15 +67,17 @@ ORDER BY a.attrelid, a.attnum
 """  # noqa: S608 (constants of this file)
 
 UNIQUE_INDEXES = f"""
-SELECT i.indrelid::int8, x.relname, (i.indkey::int2[])[0:i.indnkeyatts - 1]::int[], p.known,
+SELECT i.indrelid::int8, x.relname,
+       CASE WHEN i.indisunique THEN (i.indkey::int2[])[0:i.indnkeyatts - 1]::int[]
+            ELSE pg_catalog.array_fill(0, ARRAY[i.indnkeyatts::int]) END, p.known,
        CASE WHEN p.known THEN pg_catalog.pg_get_expr(i.indpred, i.indrelid) END,
        i.indisprimary, con.conname, i.indisvalid,
-       CASE WHEN i.indexprs IS NULL THEN '{{}}'::text[] WHEN p.unlocked THEN ARRAY(
+       CASE WHEN NOT i.indisunique THEN NULL WHEN i.indexprs IS NULL THEN '{{}}'::text[] WHEN p.unlocked THEN ARRAY(
            SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k, false)
            FROM pg_catalog.generate_series(1, i.indnkeyatts) AS k
            WHERE i.indkey[k - 1] = 0 ORDER BY k) END
 FROM {_USER_RELATIONS}
-JOIN pg_catalog.pg_index AS i ON i.indrelid = c.oid AND i.indisunique
+JOIN pg_catalog.pg_index AS i ON i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion)
 JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
 CROSS JOIN LATERAL (SELECT i.indrelid <> ALL (%s::oid[])) AS l(unlocked)
 CROSS JOIN LATERAL (SELECT i.indpred IS NOT NULL AND l.unlocked, l.unlocked) AS p(known, unlocked)
@@ -83,6 +85,7 @@ LEFT JOIN pg_catalog.pg_constraint AS con ON con.conindid = i.indexrelid
     AND con.conrelid = i.indrelid AND con.contype IN ('p', 'u', 'x')
 ORDER BY i.indrelid, x.relname
 """  # noqa: S608 (constants of this file)
+"""An exclusion constraint is one on expressions that are not known: nothing names it, but a row may meet it."""
 
 FOREIGN_KEYS = """
 SELECT k.conname, k.conrelid::int8, k.confrelid::int8, k.conkey::int[], k.confkey::int[],

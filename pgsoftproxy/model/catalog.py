@@ -55,9 +55,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class UniqueIndex:
-    """One unique index. A `None` in `columns` is an expression; `predicate` is that of a partial index.
+    """One unique index, or exclusion constraint. A `None` in `columns` is an expression.
 
-    `expressions`: those of the index as the server prints them, in their order; None if they could not be read.
+    `predicate` is that of a partial index. `expressions`: those of the index as the server prints them, in their
+    order; None if they could not be read.
     """
 
     name: str

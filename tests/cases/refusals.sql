@@ -365,3 +365,6 @@ TRUNCATE areas CASCADE
 -- case: a field of OLD in RETURNING of a merge that deletes
 -- min-version: 18
 MERGE INTO tasks t USING logs l ON l.id = t.id WHEN MATCHED THEN DELETE RETURNING (old).id
+
+-- case: do nothing without a target where an exclusion constraint counts deleted rows
+INSERT INTO shifts (span) VALUES ('[11,12)'), ('[20,21)') ON CONFLICT DO NOTHING

@@ -358,3 +358,9 @@ INSERT INTO relics VALUES (1, 'URN'), (7, 'new') ON CONFLICT (lower(label) COLLA
 -- case: on conflict on a constraint that does not exist
 -- expect: error 42704
 INSERT INTO users (id, email) VALUES (30, 'bob@example.com') ON CONFLICT ON CONSTRAINT users_email_dead DO NOTHING
+
+-- case: do nothing without a target where an exclusion constraint leaves deleted rows out
+INSERT INTO breaks (span) VALUES ('[11,12)'), ('[2,3)'), ('[20,21)') ON CONFLICT DO NOTHING RETURNING span
+
+-- case: do nothing on an exclusion constraint that leaves deleted rows out
+INSERT INTO breaks (span) VALUES ('[11,12)'), ('[2,3)'), ('[20,21)') ON CONFLICT ON CONSTRAINT breaks_apart DO NOTHING RETURNING span

@@ -428,3 +428,12 @@ def test_schema_privileges_are_those_that_the_server_goes_by(database: Database,
     )  # the group, its member, the reader
     assert privileges.knows(apart)
     assert privileges.may_use(database.server.user, "shut")
+
+
+def test_exclusion_constraints_are_told_without_a_key(database: Database) -> None:
+    database.execute("CREATE TABLE t (r int4range, d date, EXCLUDE USING gist (r WITH &&) WHERE (d IS NULL))")
+    relation = catalog_of(database).find("public", "t")
+    assert relation is not None
+    assert relation.unique_indexes == (
+        UniqueIndex("t_r_excl", (None,), "(d IS NULL)", constraint="t_r_excl", expressions=None),
+    )
