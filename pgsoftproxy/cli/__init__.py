@@ -1,8 +1,8 @@
 """The command line: subcommands, their arguments and exit codes; the work is done below.
 
-Exit codes: 0 done; 1 refused or failed; 2 wrong configuration or usage, nothing started; 3 the control
-connection cannot be opened or read; 4 there is no such row. Rooms are imported inside the commands, so that
-`--help` costs nothing.
+Exit codes: 0 done; 1 refused or failed, or `audit` found something; 2 wrong configuration or usage, nothing
+started; 3 the control connection cannot be opened or read; 4 there is no such row. Rooms are imported inside the
+commands, so that `--help` costs nothing.
 """
 
 import os
@@ -205,6 +205,41 @@ def _migrate(
     with failures():
         how = Output(as_json=as_json, dry_run=dry_run, yes=yes, write=write, file=output)
         raise typer.Exit(migrate(config, overrides or (), order, how))
+
+
+@app.command("audit")
+def _audit(
+    config: Config,
+    overrides: Overrides = None,
+    database: Annotated[
+        str | None, typer.Option("--database", "-d", help="One database; default all of the configuration.")
+    ] = None,
+    as_json: Json = False,
+    sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0.")] = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="Print the figures as Prometheus text.")] = False,
+    fail_on: Annotated[
+        str, typer.Option("--fail-on", metavar="error|warning|note|never", help="Exit with 1 from here on.")
+    ] = "error",
+    ignore: Annotated[
+        list[str] | None, typer.Option("--ignore", metavar="ID[:OBJECT]", help="Pass over; repeatable.")
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Count deleted rows: reads every table.")] = False,
+) -> None:
+    """Find every way in which deleted rows can leak or be destroyed past the proxy. Changes nothing."""
+    from pgsoftproxy.cli.audit import Request, run
+    from pgsoftproxy.cli.show_audit import Form
+
+    chosen = [
+        form
+        for form, wanted in ((Form.JSON, as_json), (Form.SARIF, sarif), (Form.METRICS, metrics))
+        if wanted
+    ]
+    if len(chosen) > 1:
+        raise typer.BadParameter("give one of --json, --sarif and --metrics")
+    form = chosen[0] if chosen else Form.TEXT
+    with failures():
+        request = Request(database, tuple(ignore or ()), fail_on, exact, form)
+        raise typer.Exit(run(config, overrides or (), request))
 
 
 @app.command("demo")

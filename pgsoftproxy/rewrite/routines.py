@@ -142,7 +142,7 @@ def _judge(routine: Routine, policy: Policy) -> Own:
     changes: frozenset[Variable] = frozenset()
     if routine.runs_text is not None:
         found.append(Finding(RoutineClass.OPAQUE, routine.runs_text))
-    proven = _is_proven(routine, policy)
+    proven = is_proven(routine, policy)
     for schema, name in routine.reads:
         if not proven or _is_unseen(schema, name, policy):
             found.extend(_named(Word(name, schema), RoutineClass.EXISTING, policy))
@@ -159,7 +159,8 @@ def _judge(routine: Routine, policy: Policy) -> Own:
     return tuple(found), tuple(dict.fromkeys(calls)), changes
 
 
-def _is_proven(routine: Routine, policy: Policy) -> bool:
+def is_proven(routine: Routine, policy: Policy) -> bool:
+    """Tell whether the body of a routine that the server has parsed deals with live rows only."""
     if routine.definition is None or not routine.reads:
         return False
     for schema, name in routine.reads:  # what it reads first: the proof asks what is known of views

@@ -112,6 +112,18 @@ def proves(definition: str, policy: Policy) -> bool:
     return bool(statements)
 
 
+def proves_tree(statement: Node, surroundings: Surroundings) -> bool:
+    """Tell whether a statement in a stored body, as its author wrote it, deals with live rows only."""
+    prover = _Prover(surroundings, printed=True)
+    prover.todo.append((statement, NO_NAMES))
+    try:
+        prover.truncate(statement.get("TruncateStmt", {}))
+        prover.prove()
+    except StatementRefused:
+        return False
+    return True
+
+
 class _Prover:
     def __init__(self, surroundings: Surroundings, *, printed: bool = False) -> None:
         self.surroundings = surroundings

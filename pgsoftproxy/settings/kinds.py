@@ -55,6 +55,13 @@ def _routine_name(name: str) -> str:
     return _table_name(name)
 
 
+def _finding_name(name: str) -> str:
+    check, colon, subject = name.partition(":")
+    if not all(word.isalpha() for word in check.split("-")) or (colon and not subject):
+        raise ValueError("needs the id of a check")
+    return name
+
+
 Port = Annotated[int, Field(ge=0, le=65535), Must("an integer between 0 and 65535")]
 Count = Annotated[int, Field(ge=1, le=1_000_000), Must("an integer between 1 and 1000000")]
 Bytes = Annotated[int, Field(ge=0, le=2**40), Must("a number of bytes between 0 and 2^40")]
@@ -105,6 +112,13 @@ RoutineNames = Annotated[
     tuple[Annotated[str, AfterValidator(_routine_name)], ...],
     Field(strict=False),
     Must('a list of names with their schema, as in ["app.report"]'),
+]
+FindingNames = Annotated[
+    tuple[Annotated[str, AfterValidator(_finding_name)], ...],
+    Field(strict=False),
+    Must(
+        'a list of ids of checks, each with or without an object, as in ["bloated", "view-leaks:app.everybody"]'
+    ),
 ]
 
 

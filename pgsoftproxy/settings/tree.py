@@ -20,6 +20,7 @@ from pgsoftproxy.settings.kinds import (
     Choice,
     Count,
     Dsn,
+    FindingNames,
     Flag,
     Hosts,
     KeyName,
@@ -168,6 +169,15 @@ class Statements(Section):
     )
 
 
+class Audit(Section):
+    """What `pgsoftproxy audit` passes over."""
+
+    ignore: FindingNames = Field(
+        default=(),
+        description="Findings that are known and meant to be: the id of a check, or `id:object` for one object.",
+    )
+
+
 class Role(Section):
     """What a role, and every member of it, may do beyond seeing live rows."""
 
@@ -192,6 +202,7 @@ class Settings(Section):
     defaults: Defaults = Field(default_factory=Defaults)
     routines: Routines = Field(default_factory=Routines)
     statements: Statements = Field(default_factory=Statements)
+    audit: Audit = Field(default_factory=Audit)
     tables: Mapping[TableName, Table] = Field(default_factory=dict)
     keys: Mapping[KeyName, Key] = Field(default_factory=dict)
     databases: Mapping[str, Database] = Field(default_factory=dict)

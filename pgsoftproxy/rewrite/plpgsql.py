@@ -1,0 +1,160 @@
+"""Take a PL/pgSQL body apart into the SQL that it runs, with the parser's own PL/pgSQL reader.
+
+That reader knows no types but the server's own, and needs a whole CREATE FUNCTION: one is put together here from the
+signature. What it cannot read, or what nests so deep that it may die of it, is None: read its words instead.
+Must not know policies.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pglast.parser import ParseError, parse_plpgsql_json, scan
+
+from pgsoftproxy.errors import StatementRefused
+from pgsoftproxy.model.evidence import Signature
+from pgsoftproxy.model.names import fold
+from pgsoftproxy.rewrite.tree import Node, constant, parse
+
+LONGEST = 200_000
+DEEPEST = 200
+"""Of blocks in blocks, counted by their first words, and of parentheses: far from where a stack would end."""
+OPENS = frozenset({"BEGIN_P", "IF_P", "CASE", "ASCII_40", "ASCII_91"})
+LOOPS = frozenset({"loop", "while", "for", "foreach"})
+STATEMENT, EXPRESSION = 0, 2
+"""Parse modes of the server (RawParseMode); those above are assignments, `target := expression`."""
+OUTS = {"o": "OUT", "b": "INOUT", "t": "OUT", "v": "VARIADIC", "i": "IN"}
+PSEUDO = {"void": "void", "trigger": "trigger", "event_trigger": "event_trigger"}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The SQL of a body: statements as trees, and texts of expressions whose value is run as SQL."""
+
+    statements: tuple[Node, ...] = ()
+    computed: tuple[str, ...] = ()
+
+
+def read_code(body: str, signature: Signature) -> Code | None:
+    """Return what a body runs, None if it cannot be told."""
+    plain = _simplified(body)
+    if plain is None or len(body) > LONGEST:
+        return None
+    mark = "$pgsoftproxy$"
+    if mark in plain:
+        return None
+    try:
+        text = parse_plpgsql_json(f"{_head(signature)} LANGUAGE plpgsql AS {mark}{plain}{mark}")
+        found = json.loads(text)
+    except (ParseError, UnicodeError, ValueError, RecursionError):
+        return None
+    statements: list[Node] = []
+    computed: list[str] = []
+    for key, query, mode in _expressions(found):
+        try:
+            if key in {"dynquery", "dynamic"}:
+                statements.extend(_literal(query) or ())
+                if _literal(query) is None:
+                    computed.append(query)
+            else:
+                statements.extend(_trees(query, mode))
+        except StatementRefused:
+            return None
+    return Code(tuple(statements), tuple(computed))
+
+
+def _trees(query: str, mode: int) -> list[Node]:
+    if mode == EXPRESSION:
+        query = f"SELECT {query}"
+    elif mode != STATEMENT:
+        # `a[i] := expression`: a target may hold subscripts, which are expressions too, but no sub-select.
+        places = [place for place in (query.find(":="), query.find("=")) if place >= 0]
+        query = f"SELECT {query[min(places) :].lstrip(':=')}" if places else f"SELECT {query}"
+    return [statement["stmt"] for statement in parse(query)]
+
+
+def _literal(query: str) -> list[Node] | None:
+    """Return the statements of a dynamic text that is one literal."""
+    (tree,) = parse(f"SELECT {query}")
+    targets = tree["stmt"]["SelectStmt"].get("targetList", [])
+    value = targets[0].get("ResTarget", {}).get("val", {}) if len(targets) == 1 else {}
+    text = constant(value) if "A_Const" in value else None
+    return [statement["stmt"] for statement in parse(text)] if isinstance(text, str) else None
+
+
+def _expressions(root: Any) -> Iterator[tuple[str, str, int]]:
+    """Yield each expression below a function: the key it stands under ("dynamic" for EXECUTE), text, parse mode."""
+    todo: list[tuple[str, Any]] = [("", root)]
+    while todo:
+        key, node = todo.pop()
+        if isinstance(node, list):
+            todo.extend((key, item) for item in node)
+        elif isinstance(node, dict):
+            if "PLpgSQL_expr" in node:
+                found = node["PLpgSQL_expr"]
+                yield key, found.get("query", ""), found.get("parseMode", STATEMENT)
+                continue
+            for name, value in node.items():
+                if name in {"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"}:
+                    todo.extend(
+                        ("dynamic" if part == "query" else part, below) for part, below in value.items()
+                    )
+                else:
+                    todo.append((name, value))
+
+
+def _head(signature: Signature) -> str:
+    listed = []
+    outs = 0
+    for place, (name, mode, is_row) in enumerate(signature.arguments):
+        outs += mode in {"o", "b", "t"}
+        quoted = '"' + (name or f"pgsoftproxy_{place}").replace('"', '""') + '"'
+        kind = "text[]" if mode == "v" else "record" if is_row and mode == "i" else "text"
+        listed.append(f"{OUTS.get(mode, 'IN')} {quoted} {kind}")
+    arguments = f"({', '.join(listed)})"
+    if signature.procedure:
+        return f"CREATE PROCEDURE pgsoftproxy_read{arguments}"
+    value = "record" if outs > 1 else PSEUDO.get(signature.returns, "text")
+    if signature.returns_set:
+        value = f"SETOF {'record' if outs != 1 else 'text'}"
+    return f"CREATE FUNCTION pgsoftproxy_read{arguments} RETURNS {value}"
+
+
+def _simplified(body: str) -> str | None:
+    """Return a body with types that the reader does not know put as `record` or `text`; None if it nests too deep.
+
+    `schema.table%ROWTYPE`, `table%ROWTYPE`, `schema.table.column%TYPE`: what they are makes no difference to the SQL.
+    """
+    try:
+        tokens = list(scan(body))
+    except (ParseError, UnicodeEncodeError):
+        return None
+    words = [body[token.start : token.end + 1] for token in tokens]
+    deep = sum(
+        token.name in OPENS or word.lower() in LOOPS for token, word in zip(tokens, words, strict=True)
+    )
+    if deep > DEEPEST * 10 or _nesting(words) > DEEPEST:
+        return None
+    parts, done = [], 0
+    for place, word in enumerate(words[:-1]):
+        after = fold(words[place + 1])
+        if word != "%" or after not in {"rowtype", "type"} or place == 0:
+            continue
+        first = place - 1
+        while first >= 2 and words[first - 1] == ".":
+            first -= 2
+        if first == place - 1 and after == "type":
+            continue  # the type of a variable
+        parts.append(body[done : tokens[first].start])
+        parts.append("record" if after == "rowtype" else "text")
+        done = tokens[place + 1].end + 1
+    return "".join([*parts, body[done:]])
+
+
+def _nesting(words: list[str]) -> int:
+    depth = deepest = 0
+    for word in words:
+        depth += (word in {"(", "["}) - (word in {")", "]"})
+        deepest = max(deepest, depth)
+    return deepest

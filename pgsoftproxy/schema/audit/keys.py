@@ -1,0 +1,91 @@
+"""Unique keys and exclusion constraints that count deleted rows. Pure."""
+
+from collections.abc import Iterator
+
+from pgsoftproxy.db.ddl import live_predicate, name_of
+from pgsoftproxy.model.catalog import UniqueIndex
+from pgsoftproxy.model.links import primary_key
+from pgsoftproxy.model.policy import Protection, Upsert
+from pgsoftproxy.model.present import IndexState
+from pgsoftproxy.rewrite.predicates import quote_identifier
+from pgsoftproxy.rewrite.rules.live_index import is_live_only
+from pgsoftproxy.schema.audit.finding import Found, ObjectKind, Subject
+from pgsoftproxy.schema.audit.ground import Ground
+
+NULLS_EQUAL = "NULLS NOT DISTINCT"
+OWN_PREFIX = "pgsoftproxy_"
+
+
+def unique_counts_deleted(ground: Ground) -> Iterator[Found]:
+    """Yield unique constraints and indexes, primary keys apart, that keep the keys of deleted rows taken."""
+    for protection, index in _counting(ground):
+        if index.unique and not index.excludes and protection.upsert is Upsert.ERROR:
+            why = "the key of a deleted row cannot be used again: an INSERT of it fails (23505)"
+            subject = _subject(protection, index)
+            mend = ground.mend(f"unique_build:{subject.name}", f"unique:{subject.name}")
+            yield Found(subject, why, *_or_else(mend, protection, index))
+
+
+def exclusion_counts_deleted(ground: Ground) -> Iterator[Found]:
+    """Yield exclusion constraints by which deleted rows stand in the way of live ones."""
+    for protection, index in _counting(ground):
+        if index.excludes:
+            why = "a deleted row still excludes live ones: an INSERT beside it fails (23P01)"
+            subject = _subject(protection, index)
+            mend = ground.mend(f"exclusion:{subject.name}")
+            live = live_predicate(protection, index.predicate)
+            otherwise = f"drop it and add it again with WHERE ({live})"
+            yield Found(subject, why, mend or otherwise, is_sql=bool(mend))
+
+
+def unique_misses_live(ground: Ground) -> Iterator[Found]:
+    """Yield unique keys with the deletion column among others: as NULLs differ, two live rows may be equal in it."""
+    for protection in ground.protections():
+        primary = {column.name for column in primary_key(protection.relation)}
+        for index in ground.state.indexes.get(protection.relation.oid, ()):
+            nulls = protection.nullable and NULLS_EQUAL not in (index.body or NULLS_EQUAL)
+            holds = protection.column in index.columns and not (primary and primary <= set(index.columns))
+            if (
+                index.unique
+                and index.valid
+                and holds
+                and nulls
+                and index.parent is None
+                and not index.primary
+            ):
+                others = ", ".join(f'"{name}"' for name in index.columns if name != protection.column)
+                live = live_predicate(protection, index.predicate)
+                why = f"NULLs differ from each other, so that any number of live rows may have the same {others}"
+                mend = f"make it a unique index on {others} WHERE {live}"
+                yield Found(_subject(protection, index), why, mend, is_sql=False)
+
+
+def _counting(ground: Ground) -> Iterator[tuple[Protection, IndexState]]:
+    for protection in ground.protections():
+        for index in ground.state.indexes.get(protection.relation.oid, ()):
+            is_key = (index.unique or index.excludes) and not index.primary and index.valid
+            ours = index.name.startswith(OWN_PREFIX) or protection.column in index.columns
+            live = is_live_only(UniqueIndex(index.name, index.columns, index.predicate), protection)
+            if is_key and index.parent is None and not ours and not live:
+                yield protection, index
+
+
+def _subject(protection: Protection, index: IndexState) -> Subject:
+    kind = ObjectKind.CONSTRAINT if index.constraint is not None else ObjectKind.INDEX
+    return Subject(kind, f"{protection.label}:{index.name}")
+
+
+def _or_else(mend: str, protection: Protection, index: IndexState) -> tuple[str, bool]:
+    """Return the SQL of `migrate`, or what is to be done by hand where it has none."""
+    if mend:
+        return mend, True
+    table, name = name_of(protection.relation), quote_identifier(index.name)
+    if index.referenced_by:
+        keys = ", ".join(f'"{key}"' for key in index.referenced_by)
+        return (
+            f"foreign keys refer to it ({keys}): point them to the primary key, then make it partial",
+            False,
+        )
+    drop = f"ALTER TABLE {table} DROP CONSTRAINT {name}" if index.constraint else f"DROP INDEX {name}"
+    new = f"CREATE UNIQUE INDEX ... ON {table} ... WHERE {live_predicate(protection, index.predicate)}"
+    return f"{new}; then {drop}", False

@@ -1,0 +1,269 @@
+"""Ways in which deleted rows leak or are destroyed past the proxy: DDL over a sound schema, and what `audit` finds."""
+
+from dataclasses import dataclass
+
+STAMPS = "deleted_at timestamptz, deleted_by text, deletion_id uuid"
+RULES = """
+[tables."app.*"]
+deleted_by = "deleted_by"
+deletion_id = "deletion_id"
+"""
+SOUND = f"""
+CREATE SCHEMA app;
+CREATE SCHEMA other;
+CREATE TABLE app.users (id int PRIMARY KEY, email text, {STAMPS});
+CREATE UNIQUE INDEX users_email ON app.users (email) WHERE deleted_at IS NULL;
+CREATE TABLE app.orders (
+    id int PRIMARY KEY, user_id int REFERENCES app.users ON DELETE CASCADE, total numeric, during int4range,
+    {STAMPS},
+    CONSTRAINT apart EXCLUDE USING gist (during WITH &&) WHERE (deleted_at IS NULL));
+CREATE TABLE app.events (id int, day date, {STAMPS}, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+CREATE TABLE app.events_all PARTITION OF app.events DEFAULT;
+CREATE TABLE other.settings (name text PRIMARY KEY, value text);
+CREATE TABLE other.audit_log (at timestamptz, what text);
+CREATE VIEW app.live_users AS SELECT id, email FROM app.users WHERE deleted_at IS NULL;
+CREATE VIEW app.spenders AS SELECT u.id, o.total FROM app.live_users u
+    JOIN (app.orders o JOIN (SELECT) AS s ON o.deleted_at IS NULL) ON o.user_id = u.id;
+CREATE MATERIALIZED VIEW app.totals AS SELECT sum(total) AS total FROM app.orders o WHERE o.deleted_at IS NULL;
+CREATE FUNCTION app.email_of(wanted int) RETURNS text LANGUAGE sql
+    AS 'SELECT email FROM app.users WHERE deleted_at IS NULL AND id = wanted';
+CREATE FUNCTION app.find_user(wanted int, OUT found app.users) LANGUAGE plpgsql AS $$
+DECLARE
+    one app.users%ROWTYPE;
+    many int := (SELECT count(*) FROM app.orders AS o WHERE o.deleted_at IS NULL AND o.user_id = wanted);
+    every CURSOR FOR SELECT * FROM users u WHERE u.deleted_at IS NULL;
+BEGIN
+    SELECT * INTO one FROM app.users AS u WHERE u.id = wanted AND u.deleted_at IS NULL;
+    IF EXISTS (SELECT FROM app.orders o WHERE o.user_id = one.id AND o.deleted_at IS NULL) OR many > 0 THEN
+        UPDATE app.users SET deleted_at = now() WHERE users.id = wanted AND users.deleted_at IS NULL;
+        INSERT INTO app.orders (id, user_id) VALUES (wanted, one.id);
+        RAISE NOTICE 'DELETE FROM app.users';
+    END IF;
+    EXECUTE 'SELECT count(*) FROM other.settings' INTO many;
+    found := one;
+END $$;
+CREATE PROCEDURE app.note(what text) LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO other.audit_log VALUES (now(), what);
+    DELETE FROM other.audit_log AS l WHERE l.at < now() - interval '1 year';
+    COMMIT;
+END $$;
+CREATE FUNCTION app.stamp() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.total := coalesce(NEW.total, 0);
+    PERFORM 1 FROM app.users u WHERE u.id = NEW.user_id AND u.deleted_at IS NULL;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON app.orders FOR EACH ROW EXECUTE FUNCTION app.stamp();
+CREATE RULE quiet AS ON INSERT TO other.settings WHERE NEW.name = 'x' DO INSTEAD NOTHING;
+"""
+"""With all that is right: `migrate` has nothing to do with it but to add its own, and `audit` then finds nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """One hole: the check that finds it, the object that it names, the DDL; `rules` are added to the configuration.
+
+    `before` is there already when `migrate` equips the schema. `mends`: the SQL of the finding takes it away.
+    `also`: what it cannot but bring with it.
+    """
+
+    check: str
+    object: str
+    ddl: str
+    rules: str = ""
+    mends: bool = False
+    before: str = ""
+    also: tuple[str, str] | None = None
+
+
+def body(text: str) -> str:
+    """Return a body in dollar quotes."""
+    return f"$body$ {text} $body$"
+
+
+HOLES = (
+    Hole(
+        "view-leaks", "other.everybody", "CREATE VIEW other.everybody AS SELECT * FROM app.users", mends=True
+    ),
+    Hole(
+        "view-leaks",
+        "other.joined",
+        "CREATE VIEW other.joined AS SELECT o.id FROM app.orders o LEFT JOIN app.users u ON u.id = o.user_id "
+        "WHERE o.deleted_at IS NULL AND u.deleted_at IS NULL",
+        mends=True,
+    ),
+    Hole(
+        "matview-leaks",
+        "other.kept",
+        "CREATE MATERIALIZED VIEW other.kept AS SELECT id, email FROM app.users",
+        mends=True,
+    ),
+    Hole(
+        "parent-leaks",
+        "other.above",
+        "",
+        '[tables."other.below"]\n',
+        before="CREATE TABLE other.above (id int, note text); "
+        "CREATE TABLE other.below (deleted_at timestamptz, PRIMARY KEY (id)) INHERITS (other.above)",
+    ),
+    Hole(
+        "publication-leaks", "sent", "CREATE PUBLICATION sent FOR TABLE app.users, other.settings", mends=True
+    ),
+    Hole("publication-leaks", "in_schema", "CREATE PUBLICATION in_schema FOR TABLES IN SCHEMA app"),
+    Hole(
+        "routine-leaks",
+        "other.count_users()",
+        "CREATE FUNCTION other.count_users() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM app.users'",
+    ),
+    Hole(
+        "routine-leaks",
+        "other.first_user()",
+        "CREATE FUNCTION other.first_user() RETURNS app.users LANGUAGE plpgsql AS "
+        + body("DECLARE r app.users%ROWTYPE; BEGIN SELECT * INTO r FROM app.users; RETURN r; END"),
+    ),
+    Hole(
+        "routine-leaks",
+        "other.by_name()",
+        "CREATE FUNCTION other.by_name() RETURNS SETOF text LANGUAGE plpgsql AS "
+        + body("BEGIN RETURN QUERY EXECUTE 'SELECT email FROM app.users'; END"),
+    ),
+    Hole(
+        "routine-leaks",
+        "other.atomic()",
+        "CREATE FUNCTION other.atomic() RETURNS bigint BEGIN ATOMIC SELECT count(*) FROM app.orders; END",
+    ),
+    Hole(
+        "routine-leaks",
+        "other.touch(integer)",
+        "CREATE PROCEDURE other.touch(who int) LANGUAGE plpgsql AS "
+        + body("BEGIN UPDATE app.users SET email = lower(email) WHERE id = who; END"),
+    ),
+    Hole(
+        "routine-destroys",
+        "other.cleanup(integer)",
+        "CREATE FUNCTION other.cleanup(days int) RETURNS void LANGUAGE plpgsql AS "
+        + body("BEGIN IF days > 0 THEN DELETE FROM app.users WHERE deleted_at IS NULL; END IF; END"),
+    ),
+    Hole(
+        "routine-destroys",
+        "other.empty()",
+        "CREATE PROCEDURE other.empty() LANGUAGE sql AS 'TRUNCATE app.orders'",
+    ),
+    Hole(
+        "routine-unreadable",
+        "other.run(text)",
+        "CREATE FUNCTION other.run(what text) RETURNS void LANGUAGE plpgsql AS "
+        + body("BEGIN EXECUTE what; END"),
+    ),
+    Hole(
+        "trigger-leaks",
+        "other.settings:counts",
+        "CREATE FUNCTION other.counts() RETURNS trigger LANGUAGE plpgsql AS "
+        + body("BEGIN NEW.value := (SELECT count(*) FROM app.users); RETURN NEW; END")
+        + "; CREATE TRIGGER counts BEFORE INSERT ON other.settings FOR EACH ROW EXECUTE FUNCTION other.counts()",
+    ),
+    Hole(
+        "trigger-destroys",
+        "other.settings:removes",
+        "CREATE FUNCTION other.removes() RETURNS trigger LANGUAGE plpgsql AS "
+        + body("BEGIN DELETE FROM app.orders o WHERE o.id::text = OLD.name; RETURN OLD; END")
+        + "; CREATE TRIGGER removes AFTER DELETE ON other.settings FOR EACH ROW EXECUTE FUNCTION other.removes()",
+    ),
+    Hole(
+        "trigger-never-fires",
+        "app.orders:goodbye",
+        "CREATE FUNCTION other.goodbye() RETURNS trigger LANGUAGE plpgsql AS "
+        + body("BEGIN INSERT INTO other.audit_log VALUES (now(), OLD.id::text); RETURN OLD; END")
+        + "; CREATE TRIGGER goodbye AFTER DELETE ON app.orders FOR EACH ROW EXECUTE FUNCTION other.goodbye()",
+    ),
+    Hole(
+        "rule-leaks",
+        "other.settings:copies",
+        "CREATE RULE copies AS ON INSERT TO other.settings DO ALSO "
+        "INSERT INTO other.audit_log SELECT now(), email FROM app.users",
+        mends=True,
+    ),
+    Hole(
+        "rule-destroys",
+        "other.settings:sweeps",
+        "CREATE RULE sweeps AS ON DELETE TO other.settings DO ALSO DELETE FROM app.orders WHERE total = 0",
+        mends=True,
+    ),
+    Hole(
+        "rule-interferes",
+        "app.users:instead",
+        "CREATE RULE instead AS ON DELETE TO app.users DO INSTEAD NOTHING",
+        mends=True,
+    ),
+    Hole(
+        "cascade-destroys",
+        "other.accounts",
+        "ALTER TABLE app.orders DISABLE TRIGGER pgsoftproxy_keep",
+        mends=True,
+        before="CREATE TABLE other.accounts (id int PRIMARY KEY); "
+        "ALTER TABLE app.orders ADD account int REFERENCES other.accounts ON DELETE CASCADE",
+        also=("guard-missing", "app.orders"),
+    ),
+    Hole(
+        "guard-missing",
+        "app.users",
+        "ALTER TABLE app.users DISABLE TRIGGER pgsoftproxy_keep",
+        mends=True,
+    ),
+    Hole(
+        "role-may-delete", "{role} on app.users", "GRANT DELETE, TRUNCATE ON app.users TO {role}", mends=True
+    ),
+    Hole(
+        "role-owns",
+        "{login}",
+        "ALTER TABLE app.orders OWNER TO {login}",
+    ),
+    Hole(
+        "links-missing",
+        "app.users",
+        "DROP TRIGGER pgsoftproxy_deleted ON app.users",
+        mends=True,
+    ),
+    Hole(
+        "child-outlives",
+        "other.avatars.avatars_user_id_fkey",
+        "",
+        before="CREATE TABLE other.avatars (user_id int PRIMARY KEY REFERENCES app.users ON DELETE CASCADE)",
+    ),
+    Hole(
+        "unique-counts-deleted",
+        "app.orders:orders_total_key",
+        "ALTER TABLE app.orders ADD UNIQUE (total)",
+        mends=True,
+    ),
+    Hole(
+        "unique-misses-live",
+        "app.orders:loose",
+        "CREATE UNIQUE INDEX loose ON app.orders (total, deleted_at)",
+    ),
+    Hole(
+        "exclusion-counts-deleted",
+        "app.orders:always_apart",
+        "ALTER TABLE app.orders ADD CONSTRAINT always_apart EXCLUDE USING gist (during WITH &&)",
+        mends=True,
+    ),
+    Hole(
+        "column-missing",
+        "other.parts",
+        "CREATE TABLE other.parts (id int)",
+        '[tables."other.parts"]\n',
+        mends=True,
+    ),
+    Hole("rule-unmet", "{nowhere}", "", '[tables."other.nowhere"]\n'),
+    Hole(
+        "index-missing",
+        "app.events",
+        "DO $$ DECLARE found text; BEGIN SELECT i.indexrelid::regclass INTO found FROM pg_index AS i "
+        "WHERE i.indrelid = 'app.events'::regclass AND i.indexrelid::regclass::text LIKE '%deletion_events%'; "
+        "EXECUTE 'DROP INDEX ' || found; END $$",
+        mends=True,
+    ),
+    Hole("name-ambiguous", "other.users", "CREATE TABLE other.users (id int)"),
+    Hole("table-unconfigured", "other.invoices", "CREATE TABLE other.invoices (id int, is_deleted boolean)"),
+)
