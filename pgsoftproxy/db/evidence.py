@@ -61,6 +61,7 @@ async def _read(connection: Connection, count: list[Protection]) -> Evidence:
             for oid, name, event, definition in await rows(queries.RULES)
             if definition is not None
         ),
+        options={row[0]: tuple(row[1]) for row in await rows(queries.OPTIONS)},
         published=tuple(Published(*row) for row in await rows(queries.PUBLISHED)),
         logins=frozenset(row[0] for row in await rows(queries.LOGINS)),
         storage={row[0]: Storage(*row[1:]) for row in await rows(queries.STORAGE)},

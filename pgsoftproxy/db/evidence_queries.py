@@ -52,6 +52,11 @@ JOIN pg_rewrite AS r ON r.ev_class = c.oid AND r.rulename <> '_RETURN' AND r.ev_
 ORDER BY r.ev_class, r.rulename
 """  # noqa: S608 (likewise)
 
+OPTIONS = f"""
+SELECT c.oid::int8, c.reloptions::text[] FROM {_USER_RELATIONS}
+WHERE c.relkind IN ('v', 'm') AND c.reloptions IS NOT NULL ORDER BY 1
+"""  # noqa: S608 (likewise)
+
 PUBLISHED = """
 SELECT v.pubname, c.oid::int8, to_jsonb(v) ->> 'rowfilter',
        b.puballtables OR NOT EXISTS (

@@ -3,8 +3,8 @@
 Values only. `db.evidence` fills them; they say what is there, not what is wrong with it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from pgsoftproxy.model.routines import Routine
@@ -100,10 +100,20 @@ class Evidence:
     signatures: Mapping[int, Signature] = field(default_factory=dict)
     arguments: Mapping[int, str] = field(default_factory=dict)
     rules: tuple[RuleEvidence, ...] = ()
+    options: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     published: tuple[Published, ...] = ()
     logins: frozenset[str] = frozenset()
     storage: Mapping[int, Storage] = field(default_factory=dict)
     statistics: Mapping[int, Mapping[str, ColumnStatistics]] = field(default_factory=dict)
     counts: Mapping[int, Count] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
-    """`arguments`: those of each routine as the server prints them, to name it by."""
+    """`arguments`: those of each routine as the server prints them, to name it by; `options` those of views."""
+
+    def within(self, relations: Collection[int]) -> "Evidence":
+        """Return what is about these relations: others were made since they were read."""
+        return replace(
+            self,
+            triggers=tuple(one for one in self.triggers if one.relation in relations),
+            rules=tuple(one for one in self.rules if one.relation in relations),
+            published=tuple(one for one in self.published if one.relation in relations),
+        )

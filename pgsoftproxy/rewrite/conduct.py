@@ -146,8 +146,9 @@ def _named(body: Body, policy: Policy) -> Iterator[Conduct]:
     removes = any(word.name in REMOVING for word in body.words)
     for word in sorted(body.words, key=lambda word: (word.name, word.qualifier or "")):
         for relation in policy.names.get(word.name, ()):
-            if word.qualifier not in {None, relation.schema}:
-                continue  # a column of that name, or another schema's table
+            exact = policy.catalog.find(word.qualifier, word.name) if word.qualifier is not None else relation
+            if exact is not None and exact is not relation:
+                continue  # another schema's table; what stands before a dot may be a placeholder, as in '%I.users'
             if removes and _is_removed_from(relation, policy):
                 yield Conduct(Deed.REMOVES, _label(relation, policy), certain=False)
             elif _shows(relation, policy):

@@ -24,6 +24,8 @@ CREATE TABLE other.audit_log (at timestamptz, what text);
 CREATE VIEW app.live_users AS SELECT id, email FROM app.users WHERE deleted_at IS NULL;
 CREATE VIEW app.spenders AS SELECT u.id, o.total FROM app.live_users u
     JOIN (app.orders o JOIN (SELECT) AS s ON o.deleted_at IS NULL) ON o.user_id = u.id;
+CREATE SCHEMA api;
+CREATE VIEW api.orders WITH (security_barrier) AS SELECT id, total FROM app.orders WHERE deleted_at IS NULL;
 CREATE MATERIALIZED VIEW app.totals AS SELECT sum(total) AS total FROM app.orders o WHERE o.deleted_at IS NULL;
 CREATE FUNCTION app.email_of(wanted int) RETURNS text LANGUAGE sql
     AS 'SELECT email FROM app.users WHERE deleted_at IS NULL AND id = wanted';

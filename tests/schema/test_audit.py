@@ -126,3 +126,43 @@ def test_json_tells_all_of_a_finding(plot: Plot) -> None:
         "origin": None,
     }
     assert json.loads(json.dumps(finding)) == finding
+
+
+def test_a_view_keeps_its_options_and_rights_when_it_is_mended(plot: Plot) -> None:
+    options = "security_barrier = true, check_option = local"
+    view = Hole(
+        "view-leaks",
+        'other.O"dd view',
+        f'CREATE VIEW other."O""dd view" WITH ({options}) AS SELECT id, email AS "E mail" FROM app.users; '
+        'GRANT SELECT ON other."O""dd view" TO {role}',
+        mends=True,
+    )
+    plot.plant(view)
+    query = "SELECT reloptions::text[], relacl::text FROM pg_class WHERE relname = 'O\"dd view'"
+    before = plot.migration.database.execute(query)
+    plot.mend(view)
+    assert pairs(plot.migration) == set()
+    assert plot.migration.database.execute(query) == before
+    plot.migration.database.execute(
+        "INSERT INTO app.users (id, email, deleted_at) VALUES (1, 'a', now()), (2, 'b', NULL)"
+    )
+    assert plot.migration.database.execute('SELECT "E mail" FROM other."O""dd view"') == [("b",)]
+
+
+def test_a_text_that_is_put_together_is_read_by_its_words(plot: Plot) -> None:
+    plot.plant()
+    plot.migration.database.execute(
+        "CREATE FUNCTION other.sweep(name text) RETURNS void LANGUAGE plpgsql AS "
+        "$$ BEGIN EXECUTE format('DELETE FROM %I.users', name); END $$"
+    )
+    found = {one["check"]: one["why"] for one in findings(plot.migration)}
+    assert set(found) == {"routine-destroys", "routine-unreadable"}
+    assert found["routine-destroys"].endswith("its body was read by words only")
+
+
+def test_a_function_that_is_allowed_by_name_is_passed_over(plot: Plot) -> None:
+    hole = next(hole for hole in HOLES if hole.object == "other.count_users()")
+    plot.plant(hole)
+    rules = '[routines]\nallow = ["other.count_users"]\n'
+    plot.migration.configure(rules + RULES)
+    assert pairs(plot.migration) == set()

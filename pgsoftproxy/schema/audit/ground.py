@@ -83,7 +83,16 @@ def set_ground(wanted: Wanted, read: Read, routines: RoutineRules) -> Ground:
     links, _ = find_links(policy, wanted.keys)
     planned, _ = plan(wanted, catalog, state, frozenset(Kind) - {Kind.RLS, Kind.VIEW})
     every = [one for one in (*problems, *more) if read.own is None or one.origin in read.own]
-    return Ground(policy, tuple(every), links, scene, planned.steps, missing, read.evidence, wanted)
+    return Ground(
+        policy,
+        tuple(every),
+        links,
+        scene,
+        planned.steps,
+        missing,
+        read.evidence.within(catalog.relations),
+        wanted,
+    )
 
 
 def about(relation: Relation, why: str, mend: str, *, is_sql: bool = True, origin: str = "") -> Found:

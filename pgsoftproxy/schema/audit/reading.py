@@ -10,7 +10,7 @@ from pgsoftproxy.model.context import Context, SearchPath, Values, Variables
 from pgsoftproxy.model.evidence import Published
 from pgsoftproxy.model.policy import Mode
 from pgsoftproxy.rewrite.plan import Rewritten
-from pgsoftproxy.rewrite.predicates import quote_identifier
+from pgsoftproxy.rewrite.predicates import quote_identifier, quote_literal
 from pgsoftproxy.rewrite.rewriter import rewrite
 from pgsoftproxy.rewrite.rules.live_index import is_live_only
 from pgsoftproxy.rewrite.verify import is_guarded
@@ -26,7 +26,9 @@ def view_leaks(ground: Ground) -> Iterator[Found]:
     for relation in _unguarded(ground, RelationKind.VIEW):
         label = ground.policy.exposing[relation.oid]
         why = f'whoever reads it on a direct connection sees deleted rows of "{label}"'
-        create = f"CREATE OR REPLACE VIEW {name_of(relation)} AS {relation.definition}"
+        create = (
+            f"CREATE OR REPLACE VIEW {name_of(relation)}{_options(relation, ground)} AS {relation.definition}"
+        )
         guarded = _guarded(create, ground)
         if guarded is None:
             below = f'the views that it reads first, or write it anew over live rows of "{label}"'
@@ -40,7 +42,7 @@ def matview_leaks(ground: Ground) -> Iterator[Found]:
     for relation in _unguarded(ground, RelationKind.MATVIEW):
         label = ground.policy.exposing[relation.oid]
         why = f'it holds rows of "{label}" that were deleted, and shows them to whoever may read it'
-        create = f"CREATE MATERIALIZED VIEW {name_of(relation)} AS {relation.definition}"
+        create = f"CREATE MATERIALIZED VIEW {name_of(relation)}{_options(relation, ground)} AS {relation.definition}"
         guarded = _guarded(create, ground)
         if guarded is None:
             yield about(relation, why, f'write it anew over live rows of "{label}"', is_sql=False)
@@ -99,6 +101,13 @@ def _unguarded(ground: Ground, kind: RelationKind) -> Iterator[Relation]:
         relation = ground.catalog.relations[oid]
         if relation.kind is kind and relation.schema != OURS and not is_guarded(relation, ground.policy):
             yield relation
+
+
+def _options(relation: Relation, ground: Ground) -> str:
+    """Return the options of a view: a CREATE OR REPLACE without them would take them away."""
+    pairs = (option.partition("=") for option in ground.evidence.options.get(relation.oid, ()))
+    listed = ", ".join(f"{quote_identifier(name)} = {quote_literal(value)}" for name, _, value in pairs)
+    return f" WITH ({listed})" if listed else ""
 
 
 def _guarded(create: str, ground: Ground) -> str | None:

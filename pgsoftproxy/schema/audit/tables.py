@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pgsoftproxy.model.catalog import Relation, RelationKind
 from pgsoftproxy.model.policy import ColumnKind
 from pgsoftproxy.model.steps import Kind
+from pgsoftproxy.rewrite.verify import is_guarded
 from pgsoftproxy.schema.audit.figures import estimate
 from pgsoftproxy.schema.audit.finding import Found, ObjectKind, Subject
 from pgsoftproxy.schema.audit.ground import OURS, Ground, about, sql_of
@@ -63,7 +64,8 @@ def name_ambiguous(ground: Ground) -> Iterator[Found]:
     protected = {protection.relation.name: protection.label for protection in ground.protections()}
     for relation in ground.catalog.relations.values():
         label = protected.get(relation.name)
-        if label is not None and not ground.is_protected(relation) and relation.schema != OURS:
+        guarded = relation.kind is RelationKind.VIEW and is_guarded(relation, ground.policy)
+        if label is not None and not (guarded or ground.is_protected(relation) or relation.schema == OURS):
             why = f'without a schema its name may mean it or "{label}", by search_path: one shows what the other hides'
             mend = f'rename one of them, or protect both: [tables."*.{relation.name}"]'
             yield about(relation, why, mend, is_sql=False)
