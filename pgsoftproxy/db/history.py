@@ -8,7 +8,7 @@ from psycopg import IsolationLevel, sql
 
 from pgsoftproxy.db.connection import Connection
 from pgsoftproxy.db.link_sql import is_deleted, joined, refers
-from pgsoftproxy.db.restore_sql import has_key, key_object, moment, same_deletion, source, typed_key
+from pgsoftproxy.db.restore_sql import has_key, id_of, key_object, moment, same_deletion, source, typed_key
 from pgsoftproxy.errors import RestoreFailed
 from pgsoftproxy.model.catalog import Relation
 from pgsoftproxy.model.history import Deletion, Emptied, Place, Stamps, State, Story, Undone
@@ -127,8 +127,8 @@ class _Teller:
         found = []
         for protection in self._tables:
             if protection.deletion_id is not None and stamps.deletion_id is not None:
-                column = sql.Identifier("r", protection.deletion_id)
-                where = sql.SQL("{} = {}::uuid").format(column, sql.Literal(stamps.deletion_id))
+                given = sql.Literal(stamps.deletion_id)
+                where = sql.SQL("{} = {}::uuid").format(id_of("r", protection), given)
             elif protection.kind is not ColumnKind.BOOLEAN and stamps.at is not None:
                 where = sql.SQL("{} = {}").format(moment("r", protection), sql.Literal(stamps.at))
             else:

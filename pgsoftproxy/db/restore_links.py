@@ -3,7 +3,7 @@
 from psycopg import sql
 
 from pgsoftproxy.db.link_sql import SCHEMA, declared, is_live, joined, operator
-from pgsoftproxy.db.restore_sql import CHOSEN, LINKS, moment, source
+from pgsoftproxy.db.restore_sql import CHOSEN, LINKS, id_of, moment, source
 from pgsoftproxy.model.links import Link, primary_key
 from pgsoftproxy.model.policy import ColumnKind
 
@@ -19,7 +19,7 @@ def note_emptied(number: int, link: Link) -> sql.Composable | None:
         return None
     ways = []
     if parent.deletion_id is not None:
-        ways.append(sql.SQL("j.deletion_id = {}").format(sql.Identifier("p", parent.deletion_id)))
+        ways.append(sql.SQL("j.deletion_id = {}").format(id_of("p", parent)))
     if parent.kind is not ColumnKind.BOOLEAN:
         unknown = (
             sql.SQL("{} IS NULL AND ").format(sql.Identifier("p", parent.deletion_id))

@@ -90,7 +90,7 @@ def asked(selection: Selection, protection: Protection) -> sql.Composable | None
         if protection.deletion_id is None:
             return None
         ids = joined(sql.SQL("{}::uuid").format(sql.Literal(one)) for one in selection.deletions)
-        parts.append(sql.SQL("{} IN ({})").format(sql.Identifier("r", protection.deletion_id), ids))
+        parts.append(sql.SQL("{} IN ({})").format(id_of("r", protection), ids))
     for given, comparison in ((selection.since, ">="), (selection.until, "<")):
         if given is None:
             continue
@@ -133,13 +133,21 @@ def moment(alias: str, protection: Protection) -> sql.Composable:
     return sql.SQL(form).format(sql.Identifier(alias, protection.column))
 
 
+def id_of(alias: str, protection: Protection) -> sql.Composable:
+    """Return a row's deletion id as uuid; its table must have a column for it, which may be of another type."""
+    column = protection.relation.column(protection.deletion_id or "")
+    assert column is not None  # a protection's column is one of its relation
+    name = sql.Identifier(alias, column.name)
+    return name if column.type_name == "uuid" else sql.SQL("CAST({} AS uuid)").format(name)
+
+
 def same_deletion(parent: tuple[str, Protection], child: tuple[str, Protection]) -> sql.Composable | None:
     """Return the predicate "one deletion took both"; None if what the tables note cannot tell."""
     ways = []
     (above, over), (below, under) = parent, child
     by_stamp = ColumnKind.BOOLEAN not in {over.kind, under.kind}
     if over.deletion_id and under.deletion_id:
-        ids = sql.Identifier(above, over.deletion_id), sql.Identifier(below, under.deletion_id)
+        ids = id_of(above, over), id_of(below, under)
         ways.append(sql.SQL("{} = {}").format(*ids))
         guard: sql.Composable = sql.SQL("{} IS NULL AND ").format(ids[0])
     else:

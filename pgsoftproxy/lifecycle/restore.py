@@ -79,8 +79,8 @@ class Scope:
             if selection.key or selection.where is not None:
                 raise RestoreFailed("a key or a predicate needs a table")
             return self.tables
-        schema, _, name = selection.table.rpartition(".")
-        relation = self.policy.catalog.find(schema or "public", name)
+        schema, dot, name = selection.table.partition(".")
+        relation = self.policy.catalog.find(*((schema, name) if dot else ("public", schema)))
         protection = self.policy.protections.get(relation.oid) if relation is not None else None
         if protection is None or protection.relation.oid not in self.homes:
             raise RestoreFailed(f'table "{selection.table}" is not protected')

@@ -1,5 +1,12 @@
 """`restore`: after it the live rows are those from before the deletion; what stands in its way is named."""
 
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -7,6 +14,8 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
+from pgsoftproxy.model.policy import TableRule
+from tests.fix_proxy import ROOT
 from tests.lifecycle.restoring import RULES, Lifecycle, deletion
 from tests.relations.twins import equip
 
@@ -77,8 +86,12 @@ def test_after_a_restore_all_is_as_it_was_before_the_deletion(shop: Lifecycle, c
     for table in ("users", "orders", "items", "reviews"):
         assert shop.database.execute(stamped.format(table)) == [(0,)]
     assert shop.database.execute("SELECT count(*) FROM pgsoftproxy.journal") == [(0,)]
-    again = shop.restore(*case.arguments, code=4)
-    assert again["rows"] == 0
+
+
+def test_nothing_is_left_to_restore_after_it(shop: Lifecycle) -> None:
+    shop.delete("users", "id = 1")
+    assert shop.restore("users", "1")["rows"] == 16
+    assert shop.restore("users", "1", code=4)["rows"] == 0
 
 
 def test_the_report_says_what_comes_back_in_which_order(shop: Lifecycle) -> None:
@@ -223,6 +236,24 @@ def test_tables_that_refer_to_each_other_come_back_together(lifecycle: Lifecycle
     assert lifecycle.live() == before
 
 
+def test_a_table_whose_names_need_quotes_comes_back(lifecycle: Lifecycle) -> None:
+    lifecycle.configure('[tables."my app.*"]\ncolumn = "gone at"\ndeletion_id = "%s"\n')
+    lifecycle.database.execute("""
+        CREATE SCHEMA "my app";
+        CREATE TABLE "my app"."a.b" (
+            "i d" text PRIMARY KEY, "1" text, up text REFERENCES "my app"."a.b" ON DELETE CASCADE,
+            "gone at" timestamptz, "%s" uuid);
+        CREATE UNIQUE INDEX ON "my app"."a.b" (lower("1")) WHERE "gone at" IS NULL;
+        INSERT INTO "my app"."a.b" VALUES ('it''s', 'A', NULL), ('below', 'B', 'it''s')""")
+    equip(lifecycle.database.dsn, rules=[TableRule("my app.*", "gone at", deletion_id="%s")])
+    count = 'SELECT count(*) FROM "my app"."a.b" WHERE "gone at" IS NULL'
+    lifecycle.database.execute('UPDATE "my app"."a.b" SET "gone at" = now() WHERE up IS NULL')
+    assert lifecycle.database.execute(count) == [(0,)]
+    assert lifecycle.history("my app.a.b", "below")["deletion"]["path"][0]["key"] == {"i d": "it's"}
+    lifecycle.restore("my app.a.b", "it's")
+    assert lifecycle.database.execute(count) == [(2,)]
+
+
 def test_partitions_and_other_columns_come_back(lifecycle: Lifecycle) -> None:
     lifecycle.configure('[tables."public.*"]\n[tables."public.flags"]\ncolumn = "gone"\n')
     lifecycle.database.execute("""
@@ -242,6 +273,23 @@ def test_partitions_and_other_columns_come_back(lifecycle: Lifecycle) -> None:
 TWO_STATEMENTS = (
     "true)) AS f; DELETE FROM reviews; INSERT INTO reviews SELECT 9 FROM (SELECT FROM users AS r WHERE (true"
 )
+
+
+def test_a_deletion_id_may_be_a_text(lifecycle: Lifecycle) -> None:
+    lifecycle.database.execute("""
+        CREATE TABLE a (id int PRIMARY KEY, deleted_at timestamptz, deletion_id text);
+        CREATE TABLE b (
+            id int PRIMARY KEY, a int REFERENCES a ON DELETE CASCADE, deleted_at timestamptz, deletion_id uuid);
+        CREATE TABLE c (id int PRIMARY KEY, a int REFERENCES a ON DELETE SET NULL, deleted_at timestamptz);
+        INSERT INTO a VALUES (1), (2); INSERT INTO b VALUES (1, 1), (2, 2); INSERT INTO c VALUES (1, 1)""")
+    before = lifecycle.live()
+    delete = "UPDATE a SET deleted_at = now(), deletion_id = '{}' WHERE id = 1"
+    lifecycle.database.execute(
+        delete.format(ID) + f"; UPDATE b SET deleted_at = now(), deletion_id = '{ID}' WHERE a = 1"
+    )
+    assert lifecycle.history("b", "1")["deletion"]["path"][0] == {"table": "public.a", "key": {"id": 1}}
+    assert [row["below"] for row in lifecycle.restore("a", "1")["tables"]] == [0, 1]
+    assert lifecycle.live() == before
 
 
 @pytest.mark.parametrize(
@@ -283,6 +331,44 @@ def test_nothing_is_done_where_nobody_can_be_asked(shop: Lifecycle) -> None:
     assert shop.live() == deleted
     code, out = shop.command("restore", "--deletion", ID, "--yes")
     assert code == 0 and "16 rows are back" in out
+
+
+@pytest.mark.parametrize(("answer", "said"), [("n", "with them"), ("y", "16 rows are back")])
+def test_on_a_terminal_it_shows_what_would_come_back_and_asks(
+    shop: Lifecycle, answer: str, said: str
+) -> None:
+    shop.delete("users", "id = 1")
+    deleted = shop.live()
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pgsoftproxy", "restore", "-c", str(shop.config), "--deletion", ID],
+        stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    printed = read_until(ours, b"[y/N]")
+    assert b"public.users" in printed and shop.live() == deleted
+    os.write(ours, f"{answer}\n".encode())
+    printed += read_until(ours, None)
+    assert process.wait(timeout=30) == 0
+    os.close(ours)
+    assert said in printed.decode()
+    assert (shop.live() == deleted) is (answer == "n")
+
+
+def read_until(terminal: int, wanted: bytes | None) -> bytes:
+    """Read what a process prints, until it has printed something, or to its end."""
+    printed = b""
+    while wanted is None or wanted not in printed:
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:  # EIO: the process has ended
+            break
+        if not chunk:
+            break
+        printed += chunk
+    return printed
 
 
 def test_a_restore_does_not_wait_for_a_lock_for_ever(shop: Lifecycle) -> None:

@@ -28,6 +28,8 @@ deleted_by = "deleted_by"
 deletion_id = "deletion_id"
 """
 REQUIRE = {"defaults": {"relations": "require"}}
+HELD = {"23503", "23001"}
+"""Which key is named first where several hold rows follows from where these lie, which taking back changes."""
 RESTORED = 0.1
 """The share of deletions that are made, taken back, and then made once more beside the twin."""
 SEQUENCES = 10
@@ -70,12 +72,15 @@ class Twins:
     log: list[str] = field(default_factory=list)
     statements: int = 0
     restored: int = 0
+    moved: bool = False
 
     def send(self, statement: str) -> Answer:
         """Send a statement to both; raise Disagreement unless the answers agree."""
         self.log.append(f"{statement};")
         self.statements += 1
         answers = _answer(self.soft, statement), _answer(self.twin, statement)
+        if self.moved and {answers[0][0], answers[1][0]} <= HELD:
+            return answers[1]
         if answers[0][0] != answers[1][0] or (answers[0][0] == "ok" and answers[0] != answers[1]):
             raise Disagreement(self.seed, self.schema, self.log, answers)
         return answers[1]
@@ -83,6 +88,7 @@ class Twins:
     def delete_and_restore(self, statement: str, *, by_root: bool) -> None:
         """Delete in the soft database alone and take it back; raise Disagreement unless all is as on the twin again."""
         self.log.append(f"{statement}; -- and taken back{' by its root' if by_root else ''}")
+        self.moved = True
         before = self._deletions()
         if _answer(self.soft, statement)[0] != "ok":
             return
@@ -140,6 +146,7 @@ async def take_back(dsn: str, selection: Selection) -> Report:
 def run_sequence(twins: Twins, random: Random) -> None:
     """Run one random sequence, in transactions and outside, and compare as it goes; both end empty."""
     twins.log.clear()
+    twins.moved = False
     for statement in Statements(twins.schema, random).take(random.randint(25, 70)):
         if not twins.open and statement.startswith("DELETE") and random.random() < RESTORED:
             twins.delete_and_restore(statement, by_root=random.random() < 0.5)
