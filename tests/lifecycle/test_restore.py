@@ -236,6 +236,24 @@ def test_tables_that_refer_to_each_other_come_back_together(lifecycle: Lifecycle
     assert lifecycle.live() == before
 
 
+def test_after_migrate_deletions_and_restores_leave_nothing_to_do(lifecycle: Lifecycle) -> None:
+    lifecycle.database.execute(
+        SHOP + "; ALTER TABLE reviews ADD text text UNIQUE; UPDATE reviews SET text = id"
+    )
+    assert lifecycle.command("migrate", "--yes", "--json")[0] == 0
+    before = lifecycle.live()
+    shop_deletion = lifecycle.delete("users", "true")
+    lifecycle.delete("reviews", "id = 3", 2)
+    lifecycle.database.execute("INSERT INTO reviews (id, text) VALUES (4, '3')")
+    lifecycle.restore("--deletion", shop_deletion)
+    [conflict] = lifecycle.restore("reviews", "3", code=1)["conflicts"]
+    assert conflict["other"] == {"id": 4}
+    lifecycle.database.execute("SET pgsoftproxy.delete = 'hard'; DELETE FROM reviews WHERE id = 4")
+    lifecycle.restore("reviews", "3")
+    assert lifecycle.live() == before
+    assert '"steps": []' in lifecycle.command("migrate", "--dry-run", "--json")[1]
+
+
 def test_a_table_whose_names_need_quotes_comes_back(lifecycle: Lifecycle) -> None:
     lifecycle.configure('[tables."my app.*"]\ncolumn = "gone at"\ndeletion_id = "%s"\n')
     lifecycle.database.execute("""
