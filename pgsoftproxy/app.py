@@ -6,6 +6,7 @@ The one place that knows both the settings and the rooms they configure. Owns si
 import asyncio
 import resource
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pgsoftproxy import __version__
 from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.errors import ConfigError, UpstreamUnavailable
 from pgsoftproxy.model.catalog import Catalog
+from pgsoftproxy.ops.audits import Audits
 from pgsoftproxy.ops.http import OpsServer
 from pgsoftproxy.ops.logs import Logger, adopt_standard_logging, make_logger
 from pgsoftproxy.ops.metrics import Metrics, Reload
@@ -90,6 +92,7 @@ class App:
         await self._open_catalog()
         self._ops = OpsServer(settings.metrics.host, settings.metrics.port, self._metrics)
         port = await self._listener.open(settings.listen.host, settings.listen.port)
+        self._start_audits()
         self._take_signals()
         self._tasks.start(self._store.keep_fresh(settings.control.refresh_interval), "keep catalogs fresh")
         self._logger.info(
@@ -100,6 +103,16 @@ class App:
             metrics_port=self._ops.port,
             version=__version__,
         )
+
+    def _start_audits(self) -> None:
+        interval = self._settings.audit.interval
+        if interval > 0:
+            flags = [part for override in self._source.overrides for part in ("--set", override)]
+            command = [sys.executable, "-m", "pgsoftproxy", "audit", "--metrics", "--fail-on", "never"]
+            audits = Audits(
+                [*command, "--config", str(self._source.path), *flags], self._metrics, self._logger
+            )
+            self._tasks.start(audits.keep(interval), "audit")
 
     async def stopped(self) -> None:
         """Wait until told to stop, and until the sessions have ended or are ended."""

@@ -170,11 +170,16 @@ class Statements(Section):
 
 
 class Audit(Section):
-    """What `pgsoftproxy audit` passes over."""
+    """What `pgsoftproxy audit` passes over, and how often the proxy runs it for its metrics."""
 
     ignore: FindingNames = Field(
         default=(),
         description="Findings that are known and meant to be: the id of a check, or `id:object` for one object.",
+    )
+    interval: Seconds = Field(
+        default=0.0,
+        description="Seconds between two audits whose figures `/metrics` shows, each in a process of its own; 0 for "
+        "none. Read at start.",
     )
 
 
