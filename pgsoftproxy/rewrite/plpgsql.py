@@ -17,6 +17,7 @@ from pgsoftproxy.model.evidence import Signature
 from pgsoftproxy.model.names import fold
 from pgsoftproxy.rewrite.tree import Node, constant, parse
 
+MARK = "$pgsoftproxy$"
 LONGEST = 200_000
 DEEPEST = 200
 """Of blocks in blocks, counted by their first words, and of parentheses: far from where a stack would end."""
@@ -24,7 +25,7 @@ OPENS = frozenset({"BEGIN_P", "IF_P", "CASE", "ASCII_40", "ASCII_91"})
 LOOPS = frozenset({"loop", "while", "for", "foreach"})
 STATEMENT, EXPRESSION = 0, 2
 """Parse modes of the server (RawParseMode); those above are assignments, `target := expression`."""
-OUTS = {"o": "OUT", "b": "INOUT", "t": "OUT", "v": "VARIADIC", "i": "IN"}
+OUTS = {"o": "OUT", "b": "INOUT", "t": "OUT", "v": "IN", "i": "IN"}
 PSEUDO = {"void": "void", "trigger": "trigger", "event_trigger": "event_trigger"}
 
 
@@ -38,16 +39,8 @@ class Code:
 
 def read_code(body: str, signature: Signature) -> Code | None:
     """Return what a body runs, None if it cannot be told."""
-    plain = _simplified(body)
-    if plain is None or len(body) > LONGEST:
-        return None
-    mark = "$pgsoftproxy$"
-    if mark in plain:
-        return None
-    try:
-        text = parse_plpgsql_json(f"{_head(signature)} LANGUAGE plpgsql AS {mark}{plain}{mark}")
-        found = json.loads(text)
-    except (ParseError, UnicodeError, ValueError, RecursionError):
+    found = _parsed(body, signature, "text") or _parsed(body, signature, "record")
+    if found is None:
         return None
     statements: list[Node] = []
     computed: list[str] = []
@@ -62,6 +55,17 @@ def read_code(body: str, signature: Signature) -> Code | None:
         except StatementRefused:
             return None
     return Code(tuple(statements), tuple(computed))
+
+
+def _parsed(body: str, signature: Signature, unknown: str) -> Any:
+    """Return the reader's tree with `unknown` in the place of types of users; the one reads what the other does not."""
+    plain = _simplified(body, unknown) if len(body) <= LONGEST else None
+    if plain is None or MARK in plain:
+        return None
+    try:
+        return json.loads(parse_plpgsql_json(f"{_head(signature)} LANGUAGE plpgsql AS {MARK}{plain}{MARK}"))
+    except (ParseError, UnicodeError, ValueError, RecursionError):
+        return None
 
 
 def _trees(query: str, mode: int) -> list[Node]:
@@ -110,7 +114,7 @@ def _head(signature: Signature) -> str:
     for place, (name, mode, is_row) in enumerate(signature.arguments):
         outs += mode in {"o", "b", "t"}
         quoted = '"' + (name or f"pgsoftproxy_{place}").replace('"', '""') + '"'
-        kind = "text[]" if mode == "v" else "record" if is_row and mode == "i" else "text"
+        kind = "record" if is_row and mode == "i" else "text"
         listed.append(f"{OUTS.get(mode, 'IN')} {quoted} {kind}")
     arguments = f"({', '.join(listed)})"
     if signature.procedure:
@@ -121,10 +125,11 @@ def _head(signature: Signature) -> str:
     return f"CREATE FUNCTION pgsoftproxy_read{arguments} RETURNS {value}"
 
 
-def _simplified(body: str) -> str | None:
-    """Return a body with types that the reader does not know put as `record` or `text`; None if it nests too deep.
+def _simplified(body: str, unknown: str) -> str | None:
+    """Return a body with types that the reader does not know put in words that it does; None if it nests too deep.
 
-    `schema.table%ROWTYPE`, `table%ROWTYPE`, `schema.table.column%TYPE`: what they are makes no difference to the SQL.
+    `schema.table%ROWTYPE`, `table%ROWTYPE`, `schema.table.column%TYPE`, `schema.type` in a DECLARE: what they are makes
+    no difference to the SQL.
     """
     try:
         tokens = list(scan(body))
@@ -137,6 +142,14 @@ def _simplified(body: str) -> str | None:
     if deep > DEEPEST * 10 or _nesting(words) > DEEPEST:
         return None
     parts, done = [], 0
+    for first, last, put in sorted((*_referenced_types(words), *_declared_types(words, unknown))):
+        parts += [body[done : tokens[first].start], put]
+        done = tokens[last].end + 1
+    return "".join([*parts, body[done:]])
+
+
+def _referenced_types(words: list[str]) -> Iterator[tuple[int, int, str]]:
+    """Yield the first and the last word of each %ROWTYPE and %TYPE of a table, and what to put there."""
     for place, word in enumerate(words[:-1]):
         after = fold(words[place + 1])
         if word != "%" or after not in {"rowtype", "type"} or place == 0:
@@ -144,12 +157,22 @@ def _simplified(body: str) -> str | None:
         first = place - 1
         while first >= 2 and words[first - 1] == ".":
             first -= 2
-        if first == place - 1 and after == "type":
-            continue  # the type of a variable
-        parts.append(body[done : tokens[first].start])
-        parts.append("record" if after == "rowtype" else "text")
-        done = tokens[place + 1].end + 1
-    return "".join([*parts, body[done:]])
+        if first < place - 1 or after == "rowtype":  # else the type of a variable
+            yield first, place + 1, "record" if after == "rowtype" else "text"
+
+
+def _declared_types(words: list[str], unknown: str) -> Iterator[tuple[int, int, str]]:
+    """Yield likewise the types with a schema of the variables that are declared."""
+    declares = False
+    for place, word in enumerate(words):
+        folded = fold(word)
+        declares = folded == "declare" or (declares and folded != "begin")
+        after = fold(words[place + 1]) if place + 1 < len(words) else "begin"
+        if not declares or (folded != "declare" and word != ";") or after == "begin":
+            continue
+        first = place + (3 if words[place + 2 : place + 3] in (["constant"], ["CONSTANT"]) else 2)
+        if words[first + 1 : first + 2] == ["."] and words[first + 3 : first + 4] not in (["%"], ["."]):
+            yield first, first + 2, unknown
 
 
 def _nesting(words: list[str]) -> int:

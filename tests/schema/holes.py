@@ -11,6 +11,7 @@ deletion_id = "deletion_id"
 SOUND = f"""
 CREATE SCHEMA app;
 CREATE SCHEMA other;
+CREATE TYPE app.state AS ENUM ('new', 'old');
 CREATE TABLE app.users (id int PRIMARY KEY, email text, {STAMPS});
 CREATE UNIQUE INDEX users_email ON app.users (email) WHERE deleted_at IS NULL;
 CREATE TABLE app.orders (
@@ -32,6 +33,7 @@ CREATE FUNCTION app.email_of(wanted int) RETURNS text LANGUAGE sql
 CREATE FUNCTION app.find_user(wanted int, OUT found app.users) LANGUAGE plpgsql AS $$
 DECLARE
     one app.users%ROWTYPE;
+    state app.state := 'new';
     many int := (SELECT count(*) FROM app.orders AS o WHERE o.deleted_at IS NULL AND o.user_id = wanted);
     every CURSOR FOR SELECT * FROM users u WHERE u.deleted_at IS NULL;
 BEGIN
