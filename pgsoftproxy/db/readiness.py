@@ -13,6 +13,11 @@ from pgsoftproxy.model.links import KeyRule, find_links
 from pgsoftproxy.model.policy import Mode, Policy, Problem
 from pgsoftproxy.model.reach import destroying
 
+LINKING = frozenset({"drain", "begin_statement"})
+"""The functions that the triggers of every parent call."""
+KEEPING = frozenset({"keep", "keep_rows"})
+"""Those that the guards of every protected table call."""
+
 
 def with_links(policy: Policy, rules: Iterable[KeyRule]) -> tuple[Policy, tuple[Problem, ...]]:
     """Return the policy with what its links lack in the database, and what the catalog lacks for the rules.
@@ -24,7 +29,7 @@ def with_links(policy: Policy, rules: Iterable[KeyRule]) -> tuple[Policy, tuple[
     catalog = policy.catalog
     made = definitions(policy, links)
     lacking = [definition for definition in made if not is_current(definition, catalog)]
-    general = next((definition.name for definition in lacking if not definition.of), None)
+    general = next((definition.name for definition in lacking if definition.name in LINKING), None)
     by_parent: dict[int, str] = {}
     for definition in lacking:
         for oid in definition.of:
@@ -37,7 +42,7 @@ def with_links(policy: Policy, rules: Iterable[KeyRule]) -> tuple[Policy, tuple[
         if missing is not None:
             family = (oid, *(child.oid for child in catalog.descendants(oid) if child.is_partition))
             unready.update(dict.fromkeys(family, missing))
-    kept = _kept(made, catalog) if general is None else set()
+    kept = set() if any(one.name in KEEPING for one in lacking) else _kept(made, catalog)
     hidden = {
         oid: protection.label
         for oid, protection in policy.protections.items()

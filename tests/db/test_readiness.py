@@ -86,6 +86,15 @@ def test_what_was_changed_since_is_found(equipped: Database, change: str, tables
 def test_a_parent_without_its_guard_would_destroy(equipped: Database) -> None:
     equipped.execute("ALTER TABLE app.users DISABLE TRIGGER pgsoftproxy_keep")
     assert destroying(equipped) == {"shops"}
+    assert unready(equipped) == {}
+
+
+def test_guards_need_the_function_that_they_call(equipped: Database) -> None:
+    equipped.execute(
+        "CREATE OR REPLACE FUNCTION pgsoftproxy.keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'"
+    )
+    assert destroying(equipped) == {"shops"}
+    assert unready(equipped) == {}
 
 
 def test_a_rule_for_a_key_that_is_not_there_is_a_problem(equipped: Database) -> None:
