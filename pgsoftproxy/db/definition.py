@@ -29,11 +29,13 @@ class Definition:
     of: tuple[int, ...] = ()
 
 
-def function(name: str, arguments: str, returns: str, body: sql.Composable) -> Definition:
+def function(name: str, arguments: str, returns: str, body: sql.Composable, settings: str = "") -> Definition:
+    """Make a function; `settings` are SET clauses beside that of the search_path."""
     text = f"\n{body.as_string(None).strip()}\n"
     create = (
         f"CREATE OR REPLACE FUNCTION {SCHEMA}.{name}({arguments}) RETURNS {returns}\n"
-        f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $pgsoftproxy${text}$pgsoftproxy$;"
+        f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp{settings} "
+        f"AS $pgsoftproxy${text}$pgsoftproxy$;"
     )
     drop = f"DROP FUNCTION IF EXISTS {SCHEMA}.{name}({arguments});"
     return Definition(name, create, drop, hashlib.md5(text.encode(), usedforsecurity=False).hexdigest())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from enum import Enum
 from functools import lru_cache
 
 from psycopg import sql
@@ -26,22 +27,31 @@ from pgsoftproxy.model.catalog import Column, Relation, RelationKind
 from pgsoftproxy.model.links import Link, Reaction, short_name
 from pgsoftproxy.model.policy import Protection
 
+IN_SCAN_ORDER = " SET enable_hashjoin = off SET enable_mergejoin = off"
 CACHED = 20_000
 """Texts are composed anew with every reading of a catalog otherwise."""
 
 
+class Order(Enum):
+    """How the deleted rows of a parent are taken: as sets, one by one below a tangled root, or always one by one."""
+
+    SETS = 1
+    BELOW = 2
+    TANGLED = 3
+
+
 @lru_cache(maxsize=CACHED)
 def of_links(
-    links: tuple[Link, ...], tangled: bool, partitions: tuple[Relation, ...], server_version: int
+    links: tuple[Link, ...], order: Order, partitions: tuple[Relation, ...], server_version: int
 ) -> tuple[Definition, ...]:
     """Return all that deleting from one parent needs."""
     parent = links[0].parent.relation
-    made = [*_of_parent(links, tangled, server_version), *_on_parent(links, (parent, *partitions))]
+    made = [*_of_parent(links, order, server_version), *_on_parent(links, (parent, *partitions))]
     made += [one for link in links if link.reaction is not Reaction.PARENT_ONLY for one in _of_child(link)]
     return tuple(replace(one, of=(parent.oid,)) for one in made)
 
 
-def _of_parent(links: tuple[Link, ...], tangled: bool, server_version: int) -> Iterator[Definition]:
+def _of_parent(links: tuple[Link, ...], order: Order, server_version: int) -> Iterator[Definition]:
     parent = links[0].parent.relation
     protection = _protection(links[0])
     name = short_name(parent.name, parent.label)
@@ -49,7 +59,9 @@ def _of_parent(links: tuple[Link, ...], tangled: bool, server_version: int) -> I
     steps = [(link, reaction(link, columns, server_version)) for link in links]
     checks = [(link, step) for link, step in steps if step and link.only_checks]
     acts = [step for link, step in steps if step and not link.only_checks]
-    if tangled or len(checks) < 2:
+    if order is not Order.SETS:
+        yield function(f"act1_{name}", "jsonb, uuid", "void", _body(s for _, s in steps if s), IN_SCAN_ORDER)
+    if len(checks) < 2:
         acts = [step for _, step in steps if step]
     else:
         # The server names the first row that is held by any key: only where one is, they are taken one by one.
@@ -57,7 +69,7 @@ def _of_parent(links: tuple[Link, ...], tangled: bool, server_version: int) -> I
         yield function(f"check_{name}", "jsonb", "void", _body(step for _, step in checks))
         acts.insert(0, texts.CHECK_SINGLY.format(held=held, check=sql.Identifier(f"check_{name}")))
     yield function(f"act_{name}", "jsonb, uuid", "void", _body(acts))
-    yield function(f"deleted_{name}", "", "trigger", _deleted(links, columns, tangled))
+    yield function(f"deleted_{name}", "", "trigger", _deleted(links, columns, order))
 
 
 def _on_parent(links: tuple[Link, ...], family: tuple[Relation, ...]) -> Iterator[Definition]:
@@ -84,10 +96,11 @@ def _body(steps: Iterable[sql.Composable]) -> sql.Composable:
     return sql.SQL("DECLARE\n  held text;\nBEGIN\n{}END").format(joined(parts, ""))
 
 
-def _deleted(links: tuple[Link, ...], columns: tuple[Column, ...], tangled: bool) -> sql.Composable:
+def _deleted(links: tuple[Link, ...], columns: tuple[Column, ...], order: Order) -> sql.Composable:
     protection = _protection(links[0])
     relation = protection.relation
-    act = f"act_{short_name(relation.name, relation.label)}"
+    work = short_name(relation.name, relation.label)
+    tangled = order is Order.TANGLED
     keys = list(dict.fromkeys(pair.referenced for link in links for pair in link.pairs))
     exactly = sql.SQL(
         "SELECT jsonb_agg({}) FROM n WHERE {} AND NOT EXISTS (SELECT FROM o WHERE {} AND {})"
@@ -106,11 +119,11 @@ def _deleted(links: tuple[Link, ...], columns: tuple[Column, ...], tangled: bool
         was_deleted=is_deleted("o", protection),
         exactly=sql.Literal(exactly.as_string(None)),
         parent=_object("n", columns),
-        act_name=sql.Literal(act),
+        work=sql.Literal(work),
         id=sql.SQL(given).format(
             id=sql.Identifier("n", protection.deletion_id or ""), deleted=is_deleted("n", protection)
         ),
-        act=sql.SQL(form).format(act=sql.Identifier(act)),
+        act=sql.SQL(form).format(act=sql.Identifier(f"act1_{work}" if tangled else f"act_{work}")),
         tangled=sql.Literal(tangled),
         no_more_due=sql.SQL(texts.NO_MORE_DUE),
     )
@@ -167,7 +180,7 @@ def _of_child(link: Link) -> Iterator[Definition]:
     }
     row = tuple(column for name in named if (column := child.relation.column(name)) is not None)
     yield function(
-        f"again_{link.key}", "jsonb, uuid", "void", texts.AGAIN.format(columns=declared(row), **parts)
+        f"act1_again_{link.key}", "jsonb, uuid", "void", texts.AGAIN.format(columns=declared(row), **parts)
     )
     body = texts.LIVE.format(again=sql.Literal(f"again_{link.key}"), row=_object("new", row), **parts)
     yield function(name, "", "trigger", body)

@@ -5,7 +5,8 @@ of one queue. The same here, with sets of rows in place of rows. The trigger of 
 statement deleted. At the root it acts on them; inside such an action (its own functions stand above it in the call
 stack) it only queues them, and the root takes batch after batch from the queue. So a chain of any length needs no
 recursion. Where a row that one key checks for may be gone by another key (`Links.is_tangled`), the order of single rows
-decides between an error and none: there the rows of a batch are taken one by one, as the server does.
+decides between an error and none: there the rows of a batch are taken one by one, as the server does, and those that
+refer to each in the order in which a scan finds them (the functions named act1, which may not join by hashing).
 """
 
 from psycopg import sql
@@ -43,10 +44,10 @@ BEGIN
     RETURNING q.* INTO batch;
     EXIT WHEN NOT FOUND;
     IF $2 THEN
-      EXECUTE format('SELECT pgsoftproxy.%I(jsonb_build_array(e), $2) FROM jsonb_array_elements($1) AS e', batch.work)
-      USING batch.parents, $1;
+      EXECUTE format('SELECT pgsoftproxy.%I(jsonb_build_array(e), $2) FROM jsonb_array_elements($1) AS e',
+        'act1_' || batch.work) USING batch.parents, $1;
     ELSE
-      EXECUTE format('SELECT pgsoftproxy.%I($1, $2)', batch.work) USING batch.parents, $1;
+      EXECUTE format('SELECT pgsoftproxy.%I($1, $2)', 'act_' || batch.work) USING batch.parents, $1;
     END IF;
   END LOOP;
 END
@@ -87,8 +88,8 @@ BEGIN{end_statement}
     RETURN NULL;
   END IF;
   GET DIAGNOSTICS context = PG_CONTEXT;
-  IF strpos(context, 'pgsoftproxy.act_') > 0 THEN
-    INSERT INTO pgsoftproxy.queue (transaction, work, parents) VALUES (pg_current_xact_id(), {act_name}, gone);
+  IF strpos(context, 'pgsoftproxy.act') > 0 THEN
+    INSERT INTO pgsoftproxy.queue (transaction, work, parents) VALUES (pg_current_xact_id(), {work}, gone);
     RETURN NULL;
   END IF;
   id := {id};
@@ -135,7 +136,7 @@ BEGIN
     RETURN NULL;
   END IF;
   GET DIAGNOSTICS context = PG_CONTEXT;
-  IF strpos(context, 'pgsoftproxy.act_') > 0 THEN  -- a default that was set: checked in its turn
+  IF strpos(context, 'pgsoftproxy.act') > 0 THEN  -- a default that was set: checked in its turn
     INSERT INTO pgsoftproxy.queue (transaction, work, parents)
     VALUES (pg_current_xact_id(), {again}, jsonb_build_array({row}));
     RETURN NULL;

@@ -8,7 +8,7 @@ from psycopg import sql
 from pgsoftproxy.db import trigger_texts as texts
 from pgsoftproxy.db.definition import Definition, called, function, pairs, trigger
 from pgsoftproxy.db.link_sql import is_deleted, is_live, joined, table
-from pgsoftproxy.db.link_triggers import CACHED, of_links
+from pgsoftproxy.db.link_triggers import CACHED, Order, of_links
 from pgsoftproxy.model.catalog import Relation, RelationKind
 from pgsoftproxy.model.links import Link, Links, primary_key, short_name
 from pgsoftproxy.model.policy import ColumnKind, Mode, Policy, Protection
@@ -28,10 +28,12 @@ def _definitions(policy: Policy, links: Links) -> Iterator[Definition]:
     yield function("begin_statement", "", "trigger", texts.BEGIN_STATEMENT)
     yield function("keep", "", "trigger", texts.KEEP)
     yield function("keep_rows", "", "trigger", texts.KEEP_ROWS)
+    singly = links.taken_singly()
     for own in links.by_parent.values():
         parent = own[0].parent.relation.oid
         family = [child for child in catalog.descendants(parent) if child.is_partition]
-        yield from of_links(own, links.is_tangled(parent), tuple(family), catalog.server_version)
+        order = Order.TANGLED if links.is_tangled(parent) else Order.BELOW if parent in singly else Order.SETS
+        yield from of_links(own, order, tuple(family), catalog.server_version)
     for protection in policy.protections.values():
         if protection.mode is Mode.ENFORCE and protection.relation.kind is not RelationKind.FOREIGN:
             yield from _of_protected(protection, _top(protection.relation, policy))

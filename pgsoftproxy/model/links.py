@@ -156,6 +156,16 @@ class Links:
 
     def is_tangled(self, root: int) -> bool:
         """Tell whether deleting rows of a table may check for rows that the same deletion takes away or moves."""
+        _, touched, checked = self._reach(root)
+        return bool(touched & checked)
+
+    def taken_singly(self) -> frozenset[int]:
+        """Return the tables whose rows are taken one by one in some deletion: a tangled one, or one below."""
+        roots = (oid for oid in self.by_parent if self.is_tangled(oid))
+        return frozenset(oid for root in roots for oid in self._reach(root)[0])
+
+    def _reach(self, root: int) -> tuple[set[int], set[int], set[int]]:
+        """Return the tables that a deletion goes down to, those that it changes, and those that it checks."""
         reached: set[int] = set()
         touched: set[int] = set()
         checked: set[int] = set()
@@ -173,7 +183,7 @@ class Links:
                     touched.add(child)
                 if link.reaction is Reaction.CASCADE and link.child.protection is not None:
                     todo.append(child)
-        return bool(touched & checked)
+        return reached, touched, checked
 
 
 def find_links(policy: Policy, rules: Iterable[KeyRule] = ()) -> tuple[Links, tuple[Problem, ...]]:

@@ -239,3 +239,9 @@ DELETE FROM orders WHERE id = 100 RETURNING (SELECT max(orders) FROM city_sizes)
 
 -- case: delete returning a sub-select in which the table's name is a qualified column
 DELETE FROM orders WHERE id = 100 RETURNING (SELECT max(c.orders) FROM city_sizes AS c), orders.id
+
+-- case: delete returning a sub-select with a join under an alias that takes the table's name
+DELETE FROM tasks AS r WHERE id = 1 RETURNING r.id, (SELECT max(j.a) FROM (orders AS r JOIN items AS i ON r.id = i.id) AS j (a, b) WHERE r.id = 1)
+
+-- case: delete returning a function that stands before a table of the same name
+DELETE FROM orders AS r WHERE id = 100 RETURNING (SELECT max(u.x) FROM unnest(ARRAY[r.deleted_at]) AS u(x), tasks AS r)

@@ -145,3 +145,9 @@ SELECT app.user_names.id, (SELECT max(user_names.id) FROM items AS user_names) F
 
 -- case: a view under its own name beside a lateral and a plain sub-select
 SELECT s, t FROM user_names, LATERAL (SELECT user_names AS n) AS s, (SELECT max(user_names::text) FROM user_names) AS t
+
+-- case: a view inside a join with an alias does not hide its name outside
+SELECT (SELECT count(*) FROM (user_names AS v JOIN items AS i ON v.id = i.id) AS j WHERE v::text <> ''), v FROM logs AS v
+
+-- case: what stands to the left of a view does not mean it
+SELECT s, v FROM logs AS v, LATERAL (SELECT max(t.x) FROM unnest(ARRAY[v::text]) AS t(x), user_names AS v) AS s

@@ -90,7 +90,7 @@ def _rename_columns(work: Work, reference: Reference, relation: Relation) -> Non
     name = reference.alias or relation.name
     row_type = f"{quote_identifier(relation.schema)}.{quote_identifier(relation.name)}"
     tokens = work.tokens
-    for column, hidden in columns_below(reference.owner, frozenset({name})):
+    for column, hidden in columns_below(reference.owner, frozenset({name}), reference.node):
         if name in hidden:
             continue
         names = column_names(column)
