@@ -17,6 +17,7 @@ from psycopg import IsolationLevel
 
 from tests.relations.twins import equip
 from tests.servers import LocalServer, execute, local_server
+from tests.waiting import wait_until
 
 STAMPS = "deleted_at timestamptz, deleted_by text, deletion_id uuid"
 TABLES = f"""
@@ -220,11 +221,8 @@ def attempt(connection: psycopg.Connection[tuple[object, ...]], statement: str, 
 def waits(dsn: str, pid: int, answer: "Future[str]") -> bool:
     """Tell whether a backend comes to wait for a lock before it has answered."""
     asked = f"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = {pid}"
-    while not answer.done():
-        if execute(dsn, asked) == [(True,)]:
-            return True
-        time.sleep(0.01)
-    return False
+    wait_until(lambda: answer.done() or execute(dsn, asked) == [(True,)])
+    return not answer.done()
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ def seeds(first: int) -> Iterator[int]:
 class Sessions:
     """Run seeds; `compared` counts conversations whose outcome was compared at several cuts."""
 
-    def __init__(self, library: tuple[Transcript, ...]) -> None:
-        self._library = library
+    def __init__(self, transcripts: tuple[Transcript, ...]) -> None:
+        self._transcripts = transcripts
         self._planner = Planned()
         self.compared = 0
         self.phases: set[str] = set()
@@ -49,7 +49,7 @@ class Sessions:
     def run(self, seed: int) -> Broken | None:
         """Break one conversation and hold it at several cuts; return it if the session did wrong."""
         rng = Random(seed)  # noqa: S311 - no secret
-        turns, names = mutated(rng, self._library, rng.choice((None, None, CLIENT, SERVER)))
+        turns, names = mutated(rng, self._transcripts, rng.choice((None, None, CLIENT, SERVER)))
         try:
             self._check(rng, turns)
         except Exception as error:

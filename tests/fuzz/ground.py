@@ -53,7 +53,7 @@ class Ground:
 
     server: Server
     name: str
-    library: tuple[Transcript, ...]
+    transcripts: tuple[Transcript, ...]
 
     @classmethod
     def make(cls, server: Server, name: str) -> "Ground":
@@ -187,7 +187,7 @@ def broken_clients(ground: Ground, address: tuple[str, int]) -> Talk:
     """Return the talk of clients that say what they should not."""
 
     def talk(rng: Random) -> tuple[Heard, str]:
-        said, names = client_turns(rng, ground.library)
+        said, names = client_turns(rng, ground.transcripts)
         return attack(address, rng, said), names
 
     return talk
@@ -197,7 +197,7 @@ def decent_clients(ground: Ground, address: tuple[str, int]) -> Talk:
     """Return the talk of clients that say what was recorded."""
 
     def talk(rng: Random) -> tuple[Heard, str]:
-        transcript = rng.choice(ground.library)
+        transcript = rng.choice(ground.transcripts)
         said = [turn.data for turn in transcript.turns if turn.side == CLIENT]
         return attack(address, rng, said), transcript.name
 

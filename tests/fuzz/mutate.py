@@ -32,18 +32,18 @@ Turns = tuple[Turn, ...]
 Mutation = Callable[[Random, Turns, Sequence[Transcript]], Turns]
 
 
-def mutated(rng: Random, library: Sequence[Transcript], side: str | None = None) -> tuple[Turns, str]:
+def mutated(rng: Random, transcripts: Sequence[Transcript], side: str | None = None) -> tuple[Turns, str]:
     """Return some conversation with one to three mutations, and their names.
 
     With `side`, only what that side says is changed.
     """
-    transcript = rng.choice(library)
+    transcript = rng.choice(transcripts)
     turns, names = transcript.turns, [transcript.name]
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         mutation = rng.choice(MUTATIONS)
         names.append(mutation.__name__)
         before = turns
-        turns = mutation(rng, turns, library)
+        turns = mutation(rng, turns, transcripts)
         if side is not None:
             turns = _only(before, turns, side)
     return turns, " ".join(names)
@@ -114,11 +114,11 @@ def bad_text(rng: Random, turns: Turns, _: Sequence[Transcript]) -> Turns:
     return _on_frame(rng, turns, lambda frame: _inserted(rng, frame, rng.choice(BAD_TEXTS)))
 
 
-def foreign_body(rng: Random, turns: Turns, library: Sequence[Transcript]) -> Turns:
+def foreign_body(rng: Random, turns: Turns, transcripts: Sequence[Transcript]) -> Turns:
     """Give a frame the body of another one."""
 
     def change(frame: bytes) -> bytes:
-        other = rng.choice(rng.choice(rng.choice(library).turns).frames or (b"",))
+        other = rng.choice(rng.choice(rng.choice(transcripts).turns).frames or (b"",))
         return frame[:1] + other[1:]
 
     return _on_frame(rng, turns, change)
@@ -139,11 +139,11 @@ def shuffle(rng: Random, turns: Turns, _: Sequence[Transcript]) -> Turns:
     return _with(turns, at, frames)
 
 
-def insert(rng: Random, turns: Turns, library: Sequence[Transcript]) -> Turns:
+def insert(rng: Random, turns: Turns, transcripts: Sequence[Transcript]) -> Turns:
     """Put a frame of another conversation somewhere, most often one of the same side."""
     at = rng.randrange(len(turns))
     side = turns[at].side
-    donors = [turn for turn in rng.choice(library).turns if turn.side == side or rng.random() < 0.1]
+    donors = [turn for turn in rng.choice(transcripts).turns if turn.side == side or rng.random() < 0.1]
     donated = rng.choice(donors).frames if donors else ()
     frames = list(turns[at].frames)
     where = rng.randrange(len(frames) + 1)
@@ -168,9 +168,9 @@ def terminate(rng: Random, turns: Turns, _: Sequence[Transcript]) -> Turns:
     return _with(turns, at, frames)
 
 
-def splice(rng: Random, turns: Turns, library: Sequence[Transcript]) -> Turns:
+def splice(rng: Random, turns: Turns, transcripts: Sequence[Transcript]) -> Turns:
     """Go on as another conversation does."""
-    other = rng.choice(library).turns
+    other = rng.choice(transcripts).turns
     return turns[: rng.randrange(len(turns) + 1)] + other[rng.randrange(len(other)) :] or turns
 
 

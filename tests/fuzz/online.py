@@ -33,7 +33,7 @@ class Heard:
     seconds: float
 
 
-def for_database(library: Sequence[Transcript], dbname: str) -> tuple[Transcript, ...]:
+def for_database(transcripts: Sequence[Transcript], dbname: str) -> tuple[Transcript, ...]:
     """Return the conversations with another database in their startup packets."""
 
     def frame(one: bytes) -> bytes:
@@ -46,12 +46,12 @@ def for_database(library: Sequence[Transcript], dbname: str) -> tuple[Transcript
     def turn(one: Turn) -> Turn:
         return Turn(one.side, tuple(frame(each) for each in one.frames))
 
-    return tuple(Transcript(one.name, tuple(turn(each) for each in one.turns)) for one in library)
+    return tuple(Transcript(one.name, tuple(turn(each) for each in one.turns)) for one in transcripts)
 
 
-def client_turns(rng: Random, library: Sequence[Transcript]) -> tuple[list[bytes], str]:
+def client_turns(rng: Random, transcripts: Sequence[Transcript]) -> tuple[list[bytes], str]:
     """Return what a broken client says, turn by turn."""
-    turns, names = mutated(rng, library, CLIENT)
+    turns, names = mutated(rng, transcripts, CLIENT)
     said = [turn.data for turn in turns if turn.side == CLIENT and turn.data]
     return said or [startup(user="nobody")], names
 

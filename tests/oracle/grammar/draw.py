@@ -1,6 +1,7 @@
 """Where the random choices of one statement are made, and which constructs it has come to use."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
@@ -15,7 +16,7 @@ MOST_RELATIONS = 7
 MOST_CROSSED = 2
 
 
-class Draw:
+class Draw(ABC):
     """Draw from a random source for one statement; subclasses say what."""
 
     def __init__(self, random: Random, version: int) -> None:
@@ -91,6 +92,6 @@ class Draw:
             )
         return (*outer, *sources)
 
+    @abstractmethod
     def sub_select(self, depth: int, outer: Scope, kinds: tuple[str, ...] = ()) -> Made:
         """Return a query whose columns x0, x1, ... have these types, or any; `outer` may be referred to."""
-        raise NotImplementedError
