@@ -123,10 +123,12 @@ class Selects(Sources):
         items, sources = self.from_list(depth, outer)
         scope = self.inside(outer, sources)
         where = self.where(scope, depth - 1)
+        # Not by the whole row of what USING merged: where that is nulled by an outer join, the planner of 18 fails
+        # ("wrong varnullingrels"), with a predicate written by hand in ON as well.
+        keyed = tuple(source for source in sources if not (source.alias and source.covers))
         # As a number or text by a cast, so that no grouping key is a place in the select list.
         keys = [
-            f"({self.expression(kind, sources, 0)})::text"
-            for kind in (TEXT, INT)[: self.random.randint(1, 2)]
+            f"({self.expression(kind, keyed, 0)})::text" for kind in (TEXT, INT)[: self.random.randint(1, 2)]
         ]
         columns = [f"{self.aggregate(kind, sources, keys)} AS x{n}" for n, kind in enumerate(kinds)]
         having = ""
