@@ -39,6 +39,8 @@ DATA_ROW = backend.message(backend.DATA_ROW, b"\0\1\0\0\0\0011")
 COPY_IN = backend.message(backend.COPY_IN, b"\0\0\0")
 COPY_OUT = backend.message(backend.COPY_OUT, b"\0\0\0")
 AUTHENTICATED = backend.message(backend.AUTHENTICATION, bytes(4))
+READ, GUARDED = b"SELECT id FROM app.users", b"SELECT id FROM app.users WHERE app.users.deleted_at IS NULL"
+SHOW_ALL, SHOW_LIVE = b"SET pgsoftproxy.visibility = 'all'", b"SET pgsoftproxy.visibility = 'live'"
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,10 @@ class Opening:
         drain(session)
         assert session.idle
         return session
+
+
+SUPPORT = Opening({"user": "support"})
+"""Of a role that may see deleted rows."""
 
 
 def play(opening: Callable[[], Session], steps: Sequence[Step]) -> Session:

@@ -7,7 +7,9 @@ from pgsoftproxy.wire import backend, frontend
 from tests.playbook import (
     BOUND,
     CLOSED,
+    GUARDED,
     PARSED,
+    READ,
     SYNC,
     Call,
     Client,
@@ -32,8 +34,7 @@ from tests.rewrite import example
 query = frontend.query
 OPENING = Opening(texts=CatalogTexts(b"SELECT settings", b"SELECT catalog"))
 NAME = b"_pgsoftproxy_catalog"
-DDL, READ = b"ALTER TABLE app.users ADD COLUMN x int", b"SELECT id FROM app.users"
-GUARDED = b"SELECT id FROM app.users WHERE app.users.deleted_at IS NULL"
+DDL = b"ALTER TABLE app.users ADD COLUMN x int"
 COLUMNS = b"SELECT 1 FROM app.users AS u (a, b)"
 CANCELED = error(b"57014", b"canceling statement due to user request")
 ROW = backend.message(backend.DATA_ROW, b"\0\1\0\0\0\3[1]")

@@ -14,9 +14,11 @@ from tests.playbook import (
     DATA_ROW,
     EMPTY,
     FLUSH,
+    GUARDED,
     NO_DATA,
     PARAMETERS,
     PARSED,
+    READ,
     REFUSAL,
     ROW_DESCRIPTION,
     SUSPENDED,
@@ -44,7 +46,6 @@ from tests.playbook import (
 from tests.rewrite import example
 
 query = frontend.query
-READ, GUARDED = b"SELECT id FROM app.users", b"SELECT id FROM app.users WHERE app.users.deleted_at IS NULL"
 DELETE = b"DELETE FROM app.orders"
 UPDATE = b"UPDATE app.orders SET deleted_at = pg_catalog.now() WHERE app.orders.deleted_at IS NULL"
 TRUNCATE = b"TRUNCATE app.users"

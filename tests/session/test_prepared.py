@@ -7,10 +7,15 @@ from tests.playbook import (
     CLOSED,
     COPY_OUT,
     FLUSH,
+    GUARDED,
     PARAMETERS,
     PARSED,
+    READ,
     REFUSAL,
     ROW_DESCRIPTION,
+    SHOW_ALL,
+    SHOW_LIVE,
+    SUPPORT,
     SYNC,
     Client,
     Opening,
@@ -36,9 +41,6 @@ parse, bind, execute, close, query = (
     frontend.close,
     frontend.query,
 )
-SUPPORT = Opening({"user": "support"})
-READ, GUARDED = b"SELECT id FROM app.users", b"SELECT id FROM app.users WHERE app.users.deleted_at IS NULL"
-SHOW_ALL, SHOW_LIVE = b"SET pgsoftproxy.visibility = 'all'", b"SET pgsoftproxy.visibility = 'live'"
 
 
 def run(session: Session, text: bytes, *replies: bytes) -> bytes:

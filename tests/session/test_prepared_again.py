@@ -7,8 +7,13 @@ from pgsoftproxy.wire import frontend
 from tests.playbook import (
     BOUND,
     CLOSED,
+    GUARDED,
     PARSED,
+    READ,
     REFUSAL,
+    SHOW_ALL,
+    SHOW_LIVE,
+    SUPPORT,
     SYNC,
     Client,
     Opening,
@@ -33,9 +38,6 @@ parse, bind, execute, close, query = (
     frontend.close,
     frontend.query,
 )
-SUPPORT = Opening({"user": "support"})
-READ, GUARDED = b"SELECT id FROM app.users", b"SELECT id FROM app.users WHERE app.users.deleted_at IS NULL"
-SHOW_ALL, SHOW_LIVE = b"SET pgsoftproxy.visibility = 'all'", b"SET pgsoftproxy.visibility = 'live'"
 SET, PREPARED, DROPPED = complete(b"SET"), complete(b"PREPARE"), complete(b"DEALLOCATE")
 CARRIER = b"_pgsoftproxy_carrier"
 DONE = (PREPARED, DROPPED, DROPPED, PREPARED)

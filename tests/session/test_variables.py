@@ -9,7 +9,11 @@ from pgsoftproxy.wire import frontend
 from tests.playbook import (
     BOUND,
     FLUSH,
+    GUARDED,
     PARSED,
+    READ,
+    SHOW_ALL,
+    SUPPORT,
     SUSPENDED,
     SYNC,
     Call,
@@ -31,9 +35,6 @@ from tests.playbook import (
 from tests.rewrite import example
 
 query = frontend.query
-SUPPORT = Opening({"user": "support"})
-READ, GUARDED = b"SELECT id FROM app.users", b"SELECT id FROM app.users WHERE app.users.deleted_at IS NULL"
-SHOW_ALL = b"SET pgsoftproxy.visibility = 'all'"
 SHOW_ALL_LOCAL = b"SET LOCAL pgsoftproxy.visibility = 'all'"
 SET = complete(b"SET")
 
