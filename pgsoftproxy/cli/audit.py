@@ -64,7 +64,7 @@ async def _report(
     dsn = settings.control.dsn
     wanted = Wanted(settings.rules(), settings.grants(), settings.key_rules())
     catalog = await load_catalog(dsn, database)
-    state = await load_state(dsn, database)
+    state = await load_state(dsn, database, with_history=False)
     counted: list[Protection] = []
     if request.exact:
         policy, _ = compile_policy(wanted.rules, wanted.grants, catalog)

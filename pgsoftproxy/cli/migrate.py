@@ -74,7 +74,7 @@ def migrate(config: Path, overrides: Sequence[str], order: Order, output: Output
 async def _plan(settings: Settings, order: Order, kinds: frozenset[Kind]) -> Plan:
     dsn = order.dsn or settings.control.dsn
     catalog = await load_catalog(dsn, order.database)
-    state = await load_state(dsn, order.database)
+    state = await load_state(dsn, order.database, with_history=True)
     wanted = Wanted(settings.rules(), settings.grants(), settings.key_rules())
     if order.down:
         scene, _, _ = set_scene(wanted, catalog, state)

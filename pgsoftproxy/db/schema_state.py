@@ -1,6 +1,6 @@
 """Read what a database has besides its catalog: indexes in full, what is ours, sizes, privileges, steps done.
 
-Must not know what should be there. Needs no privilege on tables, but on those of schema pgsoftproxy.
+Must not know what should be there. Needs no privilege on tables, but for the history on those of schema pgsoftproxy.
 """
 
 from collections import defaultdict
@@ -22,22 +22,24 @@ from pgsoftproxy.model.steps import Kind, Lock, Statement
 HISTORY = frozenset({"journal", "ledger"})
 
 
-async def load_state(dsn: str, database: str | None = None) -> SchemaState:
-    """Return the state of one database of the DSN's server. Raises UpstreamUnavailable."""
+async def load_state(dsn: str, database: str | None = None, *, with_history: bool) -> SchemaState:
+    """Return the state of one database of the DSN's server. Raises UpstreamUnavailable.
+
+    Its history, which is the steps done and whether deletions left notes, takes a role that may read them.
+    """
     async with connect(dsn, database) as connection:
         await connection.execute(queries.SESSION)
-        return await read_state(connection)
+        return await _read_state(connection, with_history)
 
 
-async def read_state(connection: Connection) -> SchemaState:
-    """Return the state over a connection whose search_path is pg_catalog."""
+async def _read_state(connection: Connection, with_history: bool) -> SchemaState:
     indexes: dict[int, list[IndexState]] = defaultdict(list)
     for row in await _rows(connection, queries.INDEXES):
         indexes[row[1]].append(_index(row))
     functions = [FunctionState(*row) for row in await _rows(connection, queries.FUNCTIONS)]
     own = frozenset(row[0] for row in await _rows(connection, queries.OWN))
-    noted = own >= HISTORY and (await _rows(connection, queries.NOTED))[0][0]
-    applied = await _rows(connection, queries.APPLIED) if "steps" in own else []
+    noted = with_history and own >= HISTORY and (await _rows(connection, queries.NOTED))[0][0]
+    applied = await _rows(connection, queries.APPLIED) if with_history and "steps" in own else []
     return SchemaState(
         indexes={oid: tuple(found) for oid, found in indexes.items()},
         triggers=tuple(TriggerState(*row) for row in await _rows(connection, queries.TRIGGERS)),

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from tests.fix_servers import Database
 from tests.schema.auditing import command, findings, pairs
@@ -83,6 +84,12 @@ def test_a_sound_schema_is_clean(plot: Plot) -> None:
     plot.plant()
     assert pairs(plot.migration) == set()
     assert command(plot.migration, "--fail-on", "note")[0] == 0
+
+
+def test_a_role_that_may_only_log_in_can_audit_what_migrate_has_equipped(plot: Plot, login: str) -> None:
+    plot.plant()
+    dsn = make_conninfo(plot.migration.database.dsn, user=login)
+    assert command(plot.migration, "--fail-on", "note", "--set", f"control.dsn={dsn}")[0] == 0
 
 
 def test_every_hole_is_found_and_nothing_else_when_all_are_there(plot: Plot) -> None:
