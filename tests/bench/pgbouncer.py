@@ -1,16 +1,8 @@
-"""A PgBouncer in session mode before a server, to compare with."""
+"""A PgBouncer in session mode before a server, to compare with: it passes bytes on and reads no SQL."""
 
-import shutil
-import subprocess
-import time
-from pathlib import Path
-
-import psycopg
-
-from tests.processes import free_port, identity, owned_directory
+from tests.bench.daemons import Daemon, program
+from tests.processes import free_port, owned_directory
 from tests.servers import LocalServer
-
-START_SECONDS = 10.0
 
 CONFIG = """\
 [databases]
@@ -20,59 +12,26 @@ CONFIG = """\
 listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
-auth_type = any
+auth_type = trust
+auth_file = {directory}/users
 pool_mode = session
-default_pool_size = 100
-max_client_conn = 1000
+default_pool_size = {clients}
+max_client_conn = {clients}
 ignore_startup_parameters = extra_float_digits
+log_connections = 0
+log_disconnections = 0
 """
 
 
-class PgBouncer:
-    """A running PgBouncer; it refuses to run as root, so that it runs as the servers do."""
-
-    def __init__(self, program: str, server: LocalServer) -> None:
-        self.port = free_port()
-        self._directory = owned_directory("pgsoftproxy-pgbouncer-")
-        config = self._directory / "pgbouncer.ini"
-        config.write_text(CONFIG.format(host=server.host, upstream=server.port, port=self.port))
-        self._log = self._directory / "log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [program, str(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self._directory,
-                start_new_session=True,
-                **identity(),
-            )
-        try:
-            self._wait()
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stop it and remove what it left."""
-        self.process.terminate()
-        self.process.wait()
-        shutil.rmtree(self._directory, ignore_errors=True)
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                psycopg.connect(f"postgresql://postgres@127.0.0.1:{self.port}/postgres").close()
-                return
-            except psycopg.OperationalError as error:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"PgBouncer did not start:\n{self._log.read_text()}") from error
-                time.sleep(0.02)
-
-
-def installed() -> str | None:
-    """Return the path of the program, if this machine has it."""
-    return shutil.which("pgbouncer") or next(
-        (path for path in ("/usr/sbin/pgbouncer",) if Path(path).exists()), None
-    )
+def start_pgbouncer(server: LocalServer, clients: int) -> Daemon | None:
+    """Start it, for so many clients; None if this machine does not have it."""
+    path = program("pgbouncer")
+    if path is None:
+        return None
+    directory = owned_directory("pgsoftproxy-pgbouncer-")
+    port = free_port()
+    (directory / "users").write_text('"postgres" ""\n')
+    config = directory / "pgbouncer.ini"
+    values = {"host": server.host, "upstream": server.port, "port": port}
+    config.write_text(CONFIG.format(**values, directory=directory, clients=clients))
+    return Daemon([path, str(config)], directory, port)

@@ -1,0 +1,60 @@
+"""What was measured, and the little statistics it takes. Pure: knows no server, no process, no file."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A median with the least and the greatest value."""
+
+    middle: float
+    low: float
+    high: float
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The values of each row and contender, one for each round, in the order of the rounds."""
+
+    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    def add(self, row: str, contender: str, value: float) -> None:
+        """Note what a round gave."""
+        self.values.setdefault(row, {}).setdefault(contender, []).append(value)
+
+    def taken(self, row: str, contender: str) -> list[float]:
+        """Return what was noted; empty if nothing was."""
+        return self.values.get(row, {}).get(contender, [])
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """Return the median and the extremes; ValueError if there is nothing."""
+    return Summary(median(values), min(values), max(values))
+
+
+def paired_ratios(values: Sequence[float], base: Sequence[float]) -> list[float]:
+    """Return the quotients of what was measured in the same round: a slow minute has met both."""
+    return [one / other for one, other in zip(values, base, strict=True)]
+
+
+def paired_differences(values: Sequence[float], base: Sequence[float]) -> list[float]:
+    """Return the differences of what was measured in the same round."""
+    return [one - other for one, other in zip(values, base, strict=True)]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value that this share of all do not exceed (the nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def interleaved(rounds: int, tasks: Sequence[T]) -> Iterator[T]:
+    """Yield all tasks in each round, each round beginning with the next one: none is always the first."""
+    for number in range(rounds):
+        shift = number % len(tasks)
+        yield from (*tasks[shift:], *tasks[:shift])
