@@ -4,14 +4,24 @@ Must not know what a session says. A cancel request is heard also when no sessio
 """
 
 import asyncio
+import errno
+import socket
+from typing import Any
 
 from pgsoftproxy.errors import ConfigError, ProxyError, UpstreamUnavailable
 from pgsoftproxy.ops.metrics import RefusedBecause
 from pgsoftproxy.proxy.pair import LINGER_SECONDS
 from pgsoftproxy.proxy.relay import Relay, shutdown
 from pgsoftproxy.proxy.services import Services
+from pgsoftproxy.proxy.upstream import tune
+from pgsoftproxy.proxy.wires import Wire
 
 BACKLOG = 1024
+AT_ONCE = 64
+"""How many connections are accepted before the sessions have their turn again."""
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+PAUSE_SECONDS = 1.0
+"""How long nobody is accepted when the process, or the machine, has no more files or memory."""
 UNADMITTED = 100
 """Connections beyond the limit that are heard out: cancel requests, and clients to be refused in due form."""
 
@@ -27,19 +37,42 @@ class Listener:
         self._admitted: set[Relay] = set()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._server: asyncio.Server | None = None
+        self._sockets: list[socket.socket] = []
 
     async def open(self, host: str, port: int) -> int:
         """Listen; return the real port. Raises ConfigError if the address cannot be had."""
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(
-                lambda: Relay(self._services, self), host, port, backlog=BACKLOG, reuse_address=True
+            found = await loop.getaddrinfo(
+                host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
+            for family, _, _, _, place in dict.fromkeys(found):
+                self._sockets.append(_listening(family, place))
         except OSError as error:
+            self.stop_accepting()
             reason = error.strerror or error
             raise ConfigError((f"listen: cannot listen on {host}:{port}: {reason}",)) from error
-        return int(self._server.sockets[0].getsockname()[1])
+        for sock in self._sockets:
+            loop.add_reader(sock, self._accept, sock)
+        return int(self._sockets[0].getsockname()[1])
+
+    def _accept(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(AT_ONCE):
+            try:
+                client, _ = sock.accept()
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    loop.remove_reader(sock)
+                    loop.call_later(PAUSE_SECONDS, self._accept_again, sock)
+                return  # nobody waits any more, or who did is gone
+            client.setblocking(False)
+            relay = Relay(self._services, self)
+            relay.connection_made(Wire(loop, client, relay))
+
+    def _accept_again(self, sock: socket.socket) -> None:
+        if sock in self._sockets:
+            asyncio.get_running_loop().add_reader(sock, self._accept, sock)
 
     async def drain(self, seconds: float) -> int:
         """Stop accepting, end each session when it is idle; after `seconds`, end the rest.
@@ -60,8 +93,10 @@ class Listener:
     def stop_accepting(self) -> None:
         """Close the listening socket; sessions go on."""
         self._figures.draining = True
-        if self._server is not None:
-            self._server.close()
+        for sock in self._sockets:
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
+        self._sockets.clear()
 
     def abort(self) -> None:
         """Drop all connections now."""
@@ -107,6 +142,22 @@ class Listener:
     def _refused(self, reason: RefusedBecause, error: ProxyError) -> ProxyError:
         self._services.reporter.connection_refused(reason, error)
         return error
+
+
+def _listening(family: int, place: Any) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # 0.0.0.0 may be listened on as well
+        tune(sock)
+        sock.setblocking(False)
+        sock.bind(place)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _too_many() -> ProxyError:

@@ -1,6 +1,6 @@
 """The two connections of a session: what is written to them, when they are read, how they end.
 
-Knows transports and nothing of what flows. Must not decide why a session waits or ends; the relay says so.
+Knows connections and nothing of what flows. Must not decide why a session waits or ends; the relay says so.
 
 Theory. Three things stop the reading of the client: the session waits for something, the upstream connection
 takes no more, or (for good) its end of file. What stops the reading of upstream is a full client connection, or
@@ -12,7 +12,7 @@ answer with a reset, which overtakes our last words.
 import asyncio
 from collections.abc import Callable
 
-from pgsoftproxy.proxy.upstream import tune
+from pgsoftproxy.proxy.wires import Connection
 
 HIGH_WATER = 256 * 1024
 LOW_WATER = 64 * 1024
@@ -37,8 +37,8 @@ class Pair:
     )
 
     def __init__(self) -> None:
-        self._client: asyncio.Transport | None = None
-        self._upstream: asyncio.Transport | None = None
+        self._client: Connection | None = None
+        self._upstream: Connection | None = None
         self._waiting = False
         self._upstream_full = False
         self._client_full = False
@@ -53,20 +53,18 @@ class Pair:
         """Tell whether both connections are closed."""
         return self._client is None and self._upstream is None
 
-    def take_client(self, transport: asyncio.Transport) -> None:
+    def take_client(self, connection: Connection) -> None:
         """Take an accepted connection."""
-        self._client = transport
-        tune(transport)
-        transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+        self._client = connection
+        connection.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
 
-    def take_upstream(self, transport: asyncio.Transport) -> None:
+    def take_upstream(self, connection: Connection) -> None:
         """Take the connection that was asked for, unless it comes too late."""
         if self._finished or self._upstream is not None:  # given up, or timed out, in the moment it was made
-            transport.abort()
+            connection.abort()
             return
-        self._upstream = transport
-        tune(transport)
-        transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+        self._upstream = connection
+        connection.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
 
     def client_ended(self) -> None:
         """Note the client's end of file: it may still read, but nothing more comes from it."""
@@ -77,9 +75,9 @@ class Pair:
         self._client = None
         self._settle()
 
-    def upstream_lost(self, transport: asyncio.Transport) -> bool:
+    def upstream_lost(self, connection: Connection) -> bool:
         """Note that an upstream connection is closed; return whether it was this session's."""
-        if transport is not self._upstream:
+        if connection is not self._upstream:
             return False
         self._upstream = None
         self._settle()
@@ -120,22 +118,22 @@ class Pair:
     def finish(self, later: Callable[[float, Callable[[], None]], asyncio.TimerHandle]) -> None:
         """Let both sides take what was written; `later(seconds, call)` sets the timer that drops who lingers."""
         self._finished = True
-        for transport in (self._client, self._upstream):
-            if transport is None or transport.is_closing():
+        for connection in (self._client, self._upstream):
+            if connection is None or connection.is_closing():
                 continue
-            if transport is self._client and self._client_ended:
-                transport.close()  # once all is written: there is nothing left to read
+            if connection is self._client and self._client_ended:
+                connection.close()  # once all is written: there is nothing left to read
             else:
-                _end(transport)
+                _end(connection)
         if not self.gone:
             self._timer = later(LINGER_SECONDS, self.abort)
 
     def abort(self) -> None:
         """Drop both connections now."""
         self._finished = True
-        for transport in (self._client, self._upstream):
-            if transport is not None:
-                transport.abort()
+        for connection in (self._client, self._upstream):
+            if connection is not None:
+                connection.abort()
 
     def _steer_client(self) -> None:
         client = self._client
@@ -164,10 +162,10 @@ class Pair:
             self._timer.cancel()
 
 
-def _end(transport: asyncio.Transport) -> None:
+def _end(connection: Connection) -> None:
     try:
-        transport.write_eof()
+        connection.write_eof()
     except OSError:
-        transport.abort()  # it was reset a moment ago, and the loop has not told us yet
+        connection.abort()  # it was reset a moment ago, and the loop has not told us yet
     else:
-        transport.resume_reading()
+        connection.resume_reading()

@@ -7,7 +7,7 @@ SQL: it asks the session what to write, what it waits for, and whether it is idl
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, assert_never, cast
+from typing import Any, Protocol, assert_never
 
 from pgsoftproxy.db import inside
 from pgsoftproxy.errors import ProxyError, UpstreamLost, UpstreamUnavailable
@@ -16,6 +16,7 @@ from pgsoftproxy.ops.metrics import RefusedBecause
 from pgsoftproxy.proxy.pair import Pair
 from pgsoftproxy.proxy.services import Services
 from pgsoftproxy.proxy.upstream import UpstreamSide
+from pgsoftproxy.proxy.wires import Connection
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.session import CatalogTexts, Session
 
@@ -36,7 +37,7 @@ class Gate(Protocol):
         """Note that both connections are closed."""
 
 
-class Relay(asyncio.Protocol):
+class Relay:
     """The client's side of a session; holds the session and the upstream's side."""
 
     def __init__(self, services: Services, gate: Gate) -> None:
@@ -57,11 +58,11 @@ class Relay(asyncio.Protocol):
         self._draining = False
         self._over = False
 
-    # The client's side, called by the event loop.
+    # The client's side, called by its connection.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, connection: Connection) -> None:
         """Take an accepted connection."""
-        self._pair.take_client(cast(asyncio.Transport, transport))  # uvloop's is no subclass of it
+        self._pair.take_client(connection)
         self._timer = self._loop.call_later(self._services.timeouts.login, self._login_timed_out)
         refusal = self._gate.arrived(self)
         if refusal is not None:
@@ -99,11 +100,11 @@ class Relay(asyncio.Protocol):
         """Read the server again."""
         self._pair.client_full(False)
 
-    # The upstream's side, called by its protocol.
+    # The upstream's side.
 
-    def upstream_made(self, transport: asyncio.Transport) -> None:
+    def upstream_made(self, connection: Connection) -> None:
         """Take a connection that `_connect` asked for."""
-        self._pair.take_upstream(transport)
+        self._pair.take_upstream(connection)
 
     def upstream_data(self, data: bytes) -> None:
         """Hand the server's bytes to the session."""
@@ -122,9 +123,9 @@ class Relay(asyncio.Protocol):
         if self._services.timeouts.idle:
             self._active_at = self._loop.time()
 
-    def upstream_gone(self, transport: asyncio.Transport) -> None:
+    def upstream_gone(self, connection: Connection) -> None:
         """End the session: the server closed its connection, or it broke."""
-        if not self._pair.upstream_lost(transport):
+        if not self._pair.upstream_lost(connection):
             return
         self.end(UpstreamLost("the upstream server closed the connection unexpectedly"))
         self._leave_if_gone()
@@ -218,7 +219,7 @@ class Relay(asyncio.Protocol):
             self._refuse(RefusedBecause.CATALOG, _unserved(database, error))
             return
         try:
-            await self._services.upstream.connect(lambda: UpstreamSide(self))
+            await self._services.upstream.connect(UpstreamSide(self))
             policy = await store.get(database)  # it may have changed while we connected
         except UpstreamUnavailable as error:
             self._refuse(RefusedBecause.UPSTREAM, error)

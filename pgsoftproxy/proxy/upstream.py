@@ -4,15 +4,17 @@ Must not know sessions or messages; a cancel request is just bytes to deliver.
 """
 
 import asyncio
+import contextlib
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol
 
 from pgsoftproxy.errors import UpstreamUnavailable
 from pgsoftproxy.ops.logs import Logger, Once
 from pgsoftproxy.ops.metrics import Metrics
+from pgsoftproxy.proxy import wires
+from pgsoftproxy.proxy.wires import Connection, Wire
 
 KEEPALIVE_IDLE_SECONDS = 60
 REPEAT_SECONDS = 10.0
@@ -36,18 +38,20 @@ class Upstream:
         self._logger = logger
         self._repeats = Once(REPEAT_SECONDS, time.monotonic)
 
-    async def connect(self, factory: Callable[[], asyncio.Protocol]) -> asyncio.Transport:
-        """Return the transport of a new connection. Raises UpstreamUnavailable when every host has failed."""
+    async def connect(self, side: "Side") -> Connection:
+        """Return a new connection, which tells its side. Raises UpstreamUnavailable when every host has failed."""
         for host in self._address.hosts:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._address.connect_timeout):
-                    transport = await self._open(host, factory)
+                    sock = await self._open(host)
             except OSError as error:  # TimeoutError and the resolver's errors are OSErrors too
                 self._failed(host, error)
             else:
                 self._metrics.upstream_connect_seconds.observe(time.monotonic() - started)
-                return transport
+                connection = Wire(asyncio.get_running_loop(), sock, side)
+                side.connection_made(connection)
+                return connection
         raise UpstreamUnavailable("the upstream server cannot be reached now", hint="Try again later.")
 
     async def deliver(self, packet: bytes) -> None:
@@ -56,22 +60,45 @@ class Upstream:
         Raises UpstreamUnavailable.
         """
         ended = asyncio.get_running_loop().create_future()
-        transport = await self.connect(lambda: _Delivery(packet, ended))
+        connection = await self.connect(_Delivery(packet, ended))
         try:
             async with asyncio.timeout(self._address.connect_timeout):
                 await ended
         except TimeoutError:
             self._logger.warning("cancel_request_unanswered")
         finally:
-            transport.close()
+            connection.close()
 
-    async def _open(self, host: str, factory: Callable[[], asyncio.Protocol]) -> asyncio.Transport:
-        loop = asyncio.get_running_loop()
+    async def _open(self, host: str) -> socket.socket:
+        """Connect to the first of a host's addresses that accepts; raises OSError."""
+        failed: OSError | None = None
+        for family, place in await self._places(host):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(sock, place)
+                tune(sock)
+            except OSError as error:
+                sock.close()
+                failed = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise failed or OSError(f"no address of {host} was found")
+
+    async def _places(self, host: str) -> list[tuple[int, Any]]:
+        port = self._address.port
         if host.startswith("/"):
-            transport, _ = await loop.create_unix_connection(factory, f"{host}/.s.PGSQL.{self._address.port}")
-        else:
-            transport, _ = await loop.create_connection(factory, host, self._address.port)
-        return transport
+            return [(socket.AF_UNIX, f"{host}/.s.PGSQL.{port}")]
+        for family in (socket.AF_INET, socket.AF_INET6):
+            # The resolver works in a thread; an address needs none.
+            with contextlib.suppress(OSError):
+                socket.inet_pton(family, host)
+                return [(family, (host, port))]
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [(family, place) for family, _, _, _, place in found]
 
     def _failed(self, host: str, error: OSError) -> None:
         self._metrics.figures.upstream_connect_failures += 1
@@ -82,23 +109,42 @@ class Upstream:
             self._logger.warning("upstream_unreachable", **place, reason=reason, suppressed=suppressed)
 
 
-class _Delivery(asyncio.Protocol):
+class Side(wires.Owner, Protocol):
+    """What a new connection belongs to."""
+
+    def connection_made(self, connection: Connection) -> None:
+        """Take the connection."""
+
+
+class _Delivery:
     def __init__(self, packet: bytes, ended: asyncio.Future[None]) -> None:
         self._packet = packet
         self._ended = ended
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).write(self._packet)  # uvloop's is no subclass of it
+    def connection_made(self, connection: Connection) -> None:
+        connection.writelines((self._packet,))
+
+    def data_received(self, data: bytes) -> None:
+        pass
+
+    def eof_received(self) -> bool:
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._ended.done():
             self._ended.set_result(None)
 
+    def pause_writing(self) -> None:
+        pass
+
+    def resume_writing(self) -> None:
+        pass
+
 
 class Owner(Protocol):
     """Who asked for an upstream connection, and is told what comes of it."""
 
-    def upstream_made(self, transport: asyncio.Transport) -> None:
+    def upstream_made(self, connection: Connection) -> None:
         """Take the connection."""
 
     def upstream_data(self, data: bytes) -> None:
@@ -107,30 +153,34 @@ class Owner(Protocol):
     def upstream_full(self, full: bool) -> None:
         """Note whether the connection takes no more for now."""
 
-    def upstream_gone(self, transport: asyncio.Transport) -> None:
+    def upstream_gone(self, connection: Connection) -> None:
         """Note that the connection is closed."""
 
 
-class UpstreamSide(asyncio.Protocol):
+class UpstreamSide:
     """The upstream's side of a session; all it knows is who owns it."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._transport: asyncio.Transport | None = None
+        self._connection: Connection | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, connection: Connection) -> None:
         """Take an opened connection."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._owner.upstream_made(self._transport)
+        self._connection = connection
+        self._owner.upstream_made(connection)
 
     def data_received(self, data: bytes) -> None:
         """Hand the server's bytes on."""
         self._owner.upstream_data(data)
 
+    def eof_received(self) -> bool:
+        """Have the connection closed: a server that says no more reads nothing either."""
+        return False
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the connection is closed."""
-        assert self._transport is not None
-        self._owner.upstream_gone(self._transport)
+        assert self._connection is not None
+        self._owner.upstream_gone(self._connection)
 
     def pause_writing(self) -> None:
         """Stop the client: the server does not keep up."""
@@ -141,10 +191,12 @@ class UpstreamSide(asyncio.Protocol):
         self._owner.upstream_full(False)
 
 
-def tune(transport: asyncio.BaseTransport) -> None:
-    """Set the options of a connection on the query path: no Nagle delay, keepalive."""
-    sock: socket.socket | None = transport.get_extra_info("socket")
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+def tune(sock: socket.socket) -> None:
+    """Set the options of a connection on the query path: no Nagle delay, keepalive.
+
+    Accepted connections have those of the socket that listens.
+    """
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -5,35 +5,53 @@ import socket
 import struct
 
 from pgsoftproxy.proxy.pair import Pair
+from pgsoftproxy.proxy.wires import Wire
 
 
-class Side(asyncio.Protocol):
-    """A connection that tells when it is made and when it is lost."""
+class Side:
+    """The owner of a wire: it remembers what it was told."""
 
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.made: asyncio.Future[asyncio.Transport] = loop.create_future()
-        self.lost: asyncio.Future[None] = loop.create_future()
+    def __init__(self, *, stays_open: bool = False) -> None:
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.Event()
+        self.heard = bytearray()
+        self.told: list[str] = []
+        self._stays_open = stays_open
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.made.set_result(transport)
+    def data_received(self, data: bytes) -> None:
+        self.heard += data
+
+    def eof_received(self) -> bool:
+        self.ended.set()
+        return self._stays_open
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set_result(None)
 
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
+
+
+def joined(side: Side) -> tuple[Wire, socket.socket]:
+    """Return a wire of that owner and the socket at its other end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peer = socket.create_connection(server.getsockname())
+        accepted, _ = server.accept()
+    accepted.setblocking(False)
+    return Wire(asyncio.get_running_loop(), accepted, side), peer
+
 
 async def test_client_that_is_reset_in_the_moment_of_the_end_harms_nobody() -> None:
-    loop = asyncio.get_running_loop()
     side = Side()
-    server = await loop.create_server(lambda: side, "127.0.0.1", 0)
-    async with server:
-        client = socket.create_connection(server.sockets[0].getsockname())
-        pair = Pair()
-        pair.take_client(await side.made)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.close()
-        pair.finish(loop.call_later)
-        await asyncio.wait_for(side.lost, 10)
-        pair.client_lost()
+    wire, client = joined(side)
+    pair = Pair()
+    pair.take_client(wire)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    pair.finish(asyncio.get_running_loop().call_later)
+    await asyncio.wait_for(side.lost, 10)
+    pair.client_lost()
     assert pair.gone
