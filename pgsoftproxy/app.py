@@ -74,6 +74,7 @@ class App:
         self._logger: Logger = make_logger(settings.logs.format, settings.logs.level)
         adopt_standard_logging(self._logger)
         self._metrics = Metrics()
+        self._metrics.figures.connections_limit = settings.limits.connections
         self._tasks = Tasks(self._logger)
         reporter = Reporter(self._metrics, self._logger, literals=settings.logs.sql_literals)
         read = partial(_read_catalog, settings.control.dsn)

@@ -16,7 +16,7 @@ from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import Planner
-from pgsoftproxy.rewrite.plan import REFUSAL_SQL, StatementPlan
+from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Kind, StatementPlan
 from pgsoftproxy.rewrite.rewriter import rewrite
 from pgsoftproxy.session.session import CatalogTexts, Session, SessionLimits
 from pgsoftproxy.wire import backend, frontend
@@ -88,6 +88,7 @@ class Heard:
     errors: list[str] = field(default_factory=list)
     refusals: list[tuple[Refusal, StatementPlan, str, str]] = field(default_factory=list)
     bypasses: list[tuple[VisibilityMode, str]] = field(default_factory=list)
+    hard_deletes: list[tuple[Kind, str]] = field(default_factory=list)
     hints: list[bytes] = field(default_factory=list)
 
     def statement(self, plan: StatementPlan, role: str, outcome_tag_rows: int | None) -> None:
@@ -105,6 +106,10 @@ class Heard:
     def bypass(self, mode: VisibilityMode, role: str) -> None:
         """Remember."""
         self.bypasses.append((mode, role))
+
+    def hard_delete(self, kind: Kind, role: str) -> None:
+        """Remember."""
+        self.hard_deletes.append((kind, role))
 
     def hinted(self, plan: StatementPlan, text: bytes) -> None:
         """Remember."""

@@ -58,6 +58,7 @@ class Figures:
     """What the gauges and label-free counters show; written by whoever owns the thing."""
 
     connections_open: int = 0
+    connections_limit: int = 0
     connections: int = 0
     cancel_requests: int = 0
     bytes_from_client: int = 0
@@ -81,6 +82,7 @@ class Metrics:
         self.observed: Counts = defaultdict(int)
         self.manual_deletes: Counts = defaultdict(int)
         self.visibility_uses: Counts = defaultdict(int)
+        self.hard_deletes: Counts = defaultdict(int)
         self.warned: Counts = defaultdict(int)
         self.errors: Counts = defaultdict(int)
         self.connections_refused: Counts = defaultdict(int)
@@ -133,10 +135,17 @@ class Metrics:
 
     def bypass(self, mode: VisibilityMode, role: str) -> None:
         """Count one statement that saw other than live rows."""
+        self.visibility_uses[mode.value, self._label_of(role)] += 1
+
+    def hard_delete(self, kind: Kind, role: str) -> None:
+        """Count one statement that physically removed rows of protected tables."""
+        self.hard_deletes[kind.value, self._label_of(role)] += 1
+
+    def _label_of(self, role: str) -> str:
         if role not in self._roles and len(self._roles) >= MOST_ROLES:
             role = "other"
         self._roles.add(role)
-        self.visibility_uses[mode.value, role] += 1
+        return role
 
     def connection_refused(self, reason: RefusedBecause) -> None:
         """Count one connection that did not become a session."""
@@ -162,6 +171,7 @@ class _Counted(Collector):
     def _connections(self) -> Iterator[Metric]:
         metrics, figures = self._metrics, self._metrics.figures
         yield _gauge("connections_open", "Client connections that are open now.", figures.connections_open)
+        yield _gauge("connections_limit", "Client connections that are admitted.", figures.connections_limit)
         yield _counter("connections", "Client connections accepted.", figures.connections)
         yield _labelled(
             "connections_refused",
@@ -199,6 +209,10 @@ class _Counted(Collector):
         yield _labelled(
             "visibility_uses", "Statements that saw other than live rows.", ("visibility", "role"),
             metrics.visibility_uses,
+        )  # fmt: skip
+        yield _labelled(
+            "hard_deletes", "Statements that physically removed rows of protected tables.", ("kind", "role"),
+            metrics.hard_deletes,
         )  # fmt: skip
         yield _counter(
             "names_deletion_column", "Statements that name a deletion column.",

@@ -11,7 +11,7 @@ from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import Problem
 from pgsoftproxy.ops.logs import Logger, Once, describe_error, describe_text
 from pgsoftproxy.ops.metrics import CatalogRead, Metrics, RefusedBecause
-from pgsoftproxy.rewrite.plan import StatementPlan
+from pgsoftproxy.rewrite.plan import Kind, StatementPlan
 
 REPEAT_SECONDS = 10.0
 ONCE = float("inf")
@@ -60,6 +60,11 @@ class Reporter:
         """Log and count a statement that saw other than live rows."""
         self.metrics.bypass(mode, role)
         self.logger.info("visibility_used", visibility=mode.value, role=role)
+
+    def hard_delete(self, kind: Kind, role: str) -> None:
+        """Log and count a statement that physically removed rows of protected tables."""
+        self.metrics.hard_delete(kind, role)
+        self.logger.info("hard_delete", kind=kind.value, role=role)
 
     def hinted(self, plan: StatementPlan, text: bytes) -> None:
         """Log a text that names a deletion column, or whose work the proxy cannot see, once."""

@@ -85,7 +85,8 @@ class StatementPlan:
     `guarded` and `observed` hold labels of tables whose reads or writes were (or would have been) filtered;
     `deletes` that of the table whose rows the statement's own command tag counts as softly deleted.
     `bypass` is the visibility used where it is not live. `names_column`: the text names a deletion column.
-    `by_hand`: tables whose deletion column it sets itself.
+    `by_hand`: tables whose deletion column it sets itself. `hard`: it passes only because physical deletion was asked
+    for: it removes rows of a protected table.
     `warnings`: what passes though the proxy cannot see its work. Not `depends`: whatever relations there are, the
     plan would be the same. `clear`: so it is whatever the open transaction has changed so far.
     """
@@ -101,6 +102,7 @@ class StatementPlan:
     bypass: VisibilityMode | None = None
     names_column: bool = False
     by_hand: tuple[str, ...] = ()
+    hard: bool = False
     warnings: tuple[Warned, ...] = ()
     refusal: Refusal | None = None
     depends: bool = True

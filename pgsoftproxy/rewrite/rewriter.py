@@ -41,6 +41,7 @@ from pgsoftproxy.rewrite.rules.follow_session import executed_name, follow_sessi
 from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting
 from pgsoftproxy.rewrite.rules.follow_temporary import follow_temporary, makes_temporary, name_temporary
 from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, INDEPENDENT, KEEPING, PASSING, judge_utility
+from pgsoftproxy.rewrite.rules.note_hard import is_hard
 from pgsoftproxy.rewrite.rules.read_directives import read_directives
 from pgsoftproxy.rewrite.rules.refuse_opaque import (
     NOTHING,
@@ -246,7 +247,8 @@ def _decide_query(found: _Statement, effects: list[Effect]) -> _Outcome:
     edits.update(found.temporary)
     effects.extend(_query_effects(text, raw, rewritten.plan, surroundings))
     outcome = Outcome.REWRITTEN if edits else rewritten.plan.outcome
-    plan = replace(rewritten.plan, kind=found.kind, outcome=outcome, effects=tuple(effects))
+    hard = is_hard(raw["stmt"], found.findings.references, surroundings)
+    plan = replace(rewritten.plan, kind=found.kind, outcome=outcome, effects=tuple(effects), hard=hard)
     if surroundings.values.stale and executed_name(*tagged(raw["stmt"])) is None:
         plan = replace(plan, clear=is_clear(found.findings, surroundings))
     plan = _told(plan, found.judged)
@@ -281,6 +283,7 @@ def _decide_utility(found: _Statement, effects: list[Effect]) -> _Outcome:
         outcome,
         effects=tuple(effects),
         translations=translations,
+        hard=is_hard(found.raw["stmt"], (), surroundings),
         depends=tag not in INDEPENDENT,
     )
     return _Outcome(_told(plan, judged), found.temporary)

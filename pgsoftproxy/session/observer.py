@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import VisibilityMode
-from pgsoftproxy.rewrite.plan import StatementPlan
+from pgsoftproxy.rewrite.plan import Kind, StatementPlan
 
 
 class Observer(Protocol):
@@ -27,6 +27,9 @@ class Observer(Protocol):
 
     def bypass(self, mode: VisibilityMode, role: str) -> None:
         """Note a completed statement that saw other rows than the live ones."""
+
+    def hard_delete(self, kind: Kind, role: str) -> None:
+        """Note a completed statement that physically removed rows of protected tables."""
 
     def hinted(self, plan: StatementPlan, text: bytes) -> None:
         """Note a text that names a deletion column, or one with warnings."""

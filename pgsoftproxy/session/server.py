@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pgsoftproxy.errors import UpstreamProtocolError
 from pgsoftproxy.model.effects import ChangesCatalog
 from pgsoftproxy.model.encodings import codec_of
-from pgsoftproxy.rewrite.plan import Retag, StatementPlan
+from pgsoftproxy.rewrite.plan import Kind, Retag, StatementPlan
 from pgsoftproxy.session import answers
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.replies import Owed, Owes
@@ -113,6 +113,8 @@ class ServerSide:
         state.observer.statement(statement, role, rows)
         if statement.bypass is not None:
             state.observer.bypass(statement.bypass, role)
+        if statement.hard and statement.kind is not Kind.PREPARE:
+            state.observer.hard_delete(statement.kind, role)
 
     def _apply(self, entry: Owed, statement: StatementPlan, tag: bytes) -> None:
         state = self._state

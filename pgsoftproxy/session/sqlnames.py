@@ -145,6 +145,7 @@ def _executing(statement: StatementPlan, inner: StatementPlan) -> StatementPlan:
         guarded=inner.guarded,
         observed=inner.observed,
         by_hand=inner.by_hand,
+        hard=inner.hard,
         deletes=inner.deletes if statement.kind is Kind.EXECUTE else None,
         bypass=inner.bypass,
     )

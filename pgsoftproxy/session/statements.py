@@ -72,7 +72,14 @@ def _refused(statement: StatementPlan, refusal: Refusal) -> StatementPlan:
     if statement.refusal is refusal and not statement.effects:
         return statement
     return replace(
-        statement, outcome=Outcome.REFUSED, refusal=refusal, effects=(), retag=None, deletes=None, bypass=None
+        statement,
+        outcome=Outcome.REFUSED,
+        refusal=refusal,
+        effects=(),
+        retag=None,
+        deletes=None,
+        bypass=None,
+        hard=False,
     )
 
 

@@ -191,6 +191,16 @@ def test_each_use_of_another_visibility_is_logged_and_counted() -> None:
     assert bench.metrics.visibility_uses["deleted", "support"] == 2
 
 
+def test_each_hard_delete_is_logged_and_counted() -> None:
+    bench = Bench()
+    for kind in (Kind.DELETE, Kind.DELETE, Kind.TRUNCATE):
+        bench.reporter.hard_delete(kind, "dpo")
+    assert [(e["event"], e["kind"], e["role"]) for e in bench.events] == [
+        ("hard_delete", kind, "dpo") for kind in ("delete", "delete", "truncate")
+    ]
+    assert bench.metrics.hard_deletes["delete", "dpo"] == 2
+
+
 def test_catalog_events_are_counted_and_news_is_logged() -> None:
     bench = Bench()
     bench.reporter.catalog_refreshed("shop", 0.01, changed=True)

@@ -64,10 +64,12 @@ def test_errors_are_counted_by_class_and_bypasses_by_visibility_and_role() -> No
     for sqlstate in ("42501", "42601", "57P01"):
         metrics.error(sqlstate)
     metrics.bypass(VisibilityMode.ALL, "support")
+    metrics.hard_delete(Kind.DELETE, "dpo")
     found = samples(metrics)
     assert found['pgsoftproxy_errors_total{class="42"}'] == 2
     assert found['pgsoftproxy_errors_total{class="57"}'] == 1
     assert found['pgsoftproxy_visibility_uses_total{role="support",visibility="all"}'] == 1
+    assert found['pgsoftproxy_hard_deletes_total{kind="delete",role="dpo"}'] == 1
 
 
 def test_number_of_role_labels_is_bounded() -> None:

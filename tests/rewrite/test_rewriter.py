@@ -423,6 +423,50 @@ def test_role_that_may_restore_reaches_deleted_rows_under_all() -> None:
     assert isinstance(rewrite(text, policy(), context("support")), Forward)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM users",
+        "DELETE FROM app.orders WHERE id = 1",
+        "WITH gone AS (DELETE FROM orders RETURNING id) SELECT * FROM gone",
+        "MERGE INTO orders o USING logs l ON l.id = o.id WHEN MATCHED THEN DELETE",
+        "EXPLAIN (ANALYZE, COSTS off) DELETE FROM users",
+        "PREPARE p AS DELETE FROM users",
+        "DELETE FROM tenants",
+        "TRUNCATE logs, users",
+        "DROP TABLE orders",
+        "DROP SCHEMA app CASCADE",
+        "DROP OWNED BY someone",
+    ],
+)
+def test_what_passes_only_as_a_hard_delete_says_so(sql: str) -> None:
+    (plan,) = rewrite(f"/* pgsoftproxy: delete=hard */ {sql}", policy(), context("dpo")).statements
+    assert plan.hard and plan.refusal is None
+    (plan,) = rewrite(sql, policy(), context("dpo")).statements
+    assert not plan.hard
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM users",
+        "UPDATE users SET email = 'x'",
+        "DELETE FROM logs",
+        "DELETE FROM watched",
+        "MERGE INTO orders o USING logs l ON l.id = o.id WHEN MATCHED THEN DO NOTHING",
+        "EXPLAIN DELETE FROM users",
+        "TRUNCATE logs",
+        "DROP TABLE logs",
+        "DROP INDEX an_index",
+        "ALTER TABLE users ADD COLUMN more int",
+        "SET search_path = app",
+    ],
+)
+def test_what_removes_no_protected_row_is_no_hard_delete(sql: str) -> None:
+    (plan,) = rewrite(f"/* pgsoftproxy: delete=hard */ {sql}", policy(), context("dpo")).statements
+    assert not plan.hard and plan.refusal is None
+
+
 def test_hard_delete_stays_a_delete_of_live_rows() -> None:
     plan = rewrite("/* pgsoftproxy: delete=hard */ DELETE FROM users", policy(), context("dpo"))
     assert isinstance(plan, Rewritten)

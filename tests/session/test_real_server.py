@@ -8,6 +8,7 @@ import pytest
 from pgsoftproxy.model.catalog import Catalog, Column, Relation
 from pgsoftproxy.model.context import Grant, VisibilityMode
 from pgsoftproxy.model.policy import Policy, TableRule, compile_policy
+from pgsoftproxy.rewrite.plan import Kind
 from pgsoftproxy.wire import frontend
 from tests.fix_servers import Database
 from tests.playbook import COPY_DONE, FLUSH, SYNC, TERMINATE
@@ -86,6 +87,20 @@ def test_pipeline_of_soft_delete_and_reads_sees_its_own_effects(through: Through
     answer = through.ask(run(READ), run(b"DELETE FROM app.items WHERE id < 3"), run(READ), SYNC)
     assert tags(answer) == ["SELECT 3", "DELETE 2", "SELECT 1"]
     assert ids(answer) == [1, 2, 3, 3]
+
+
+def test_hard_deletes_are_told_when_they_ran_however_they_were_prepared(through: Through) -> None:
+    through.ask(query(b"DELETE FROM app.items WHERE id = 1"))
+    through.ask(query(b"SET pgsoftproxy.delete = 'hard'"))
+    through.ask(query(b"DELETE FROM app.items WHERE id = 2; SELECT 1"))
+    through.ask(query(b"DELETE FROM app.items WHERE id / 0 = 1"))
+    through.ask(parse(b"s", b"DELETE FROM app.items WHERE id = 3"), SYNC)
+    through.ask(query(b"PREPARE p AS DELETE FROM app.items"))
+    assert through.heard.hard_deletes == [(Kind.DELETE, "postgres")]
+    through.ask(bind(b"", b"s"), execute(b""), SYNC)
+    through.ask(query(b"EXECUTE p"))
+    through.ask(query(b"TRUNCATE app.items"))
+    assert [kind for kind, _ in through.heard.hard_deletes[1:]] == [Kind.DELETE, Kind.EXECUTE, Kind.TRUNCATE]
 
 
 def test_error_in_a_pipeline_undoes_its_soft_delete(through: Through) -> None:

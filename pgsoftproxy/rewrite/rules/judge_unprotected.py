@@ -33,7 +33,7 @@ def judge_unprotected(tag: str, reference: Reference, relation: Relation, surrou
             else f'Query "{label}" itself.',
         )
     label = policy.destroying.get(relation.oid)
-    if label is not None and _removes(reference) and not surroundings.hard:
+    if label is not None and removes(reference) and not surroundings.hard:
         raise StatementRefused(
             f'DELETE on "{relation.label}" would physically remove rows of protected table "{label}" '
             "by ON DELETE CASCADE",
@@ -42,7 +42,8 @@ def judge_unprotected(tag: str, reference: Reference, relation: Relation, surrou
         )
 
 
-def _removes(reference: Reference) -> bool:
+def removes(reference: Reference) -> bool:
+    """Tell whether a reference is one whose rows a DELETE, or a MERGE with such an action, removes."""
     if reference.use is not Use.MERGE:
         return reference.use is Use.DELETE
     clauses = (item["MergeWhenClause"] for item in reference.owner["mergeWhenClauses"])

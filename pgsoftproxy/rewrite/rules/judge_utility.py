@@ -113,13 +113,15 @@ class _Judge:
                 self.protection(what, protection)
 
 
-def judge_utility(tag: str, statement: Node, surroundings: Surroundings) -> Judgement:
+def judge_utility(
+    tag: str, statement: Node, surroundings: Surroundings, *, strict: bool = False
+) -> Judgement:
     """Refuse a utility statement that would physically remove protected rows or undo their protection.
 
-    A role that may delete hard, and asked for it, may do all of it.
+    A role that may delete hard, and asked for it, may do all of it; `strict`: not even then.
     """
     judge = _Judge(surroundings)
-    if not surroundings.hard:
+    if strict or not surroundings.hard:
         _judge(tag, statement, judge)
     return Judgement(tuple(judge.warnings), tuple(judge.observed)) if judge.told else NOTHING
 
