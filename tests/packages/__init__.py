@@ -1,0 +1,1 @@
+"""What the project is deployed with: images, charts, units, alerts and dashboards."""
