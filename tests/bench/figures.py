@@ -1,11 +1,8 @@
 """What was measured, and the little statistics it takes. Pure: knows no server, no process, no file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TypeVar
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +48,3 @@ def percentile(values: Sequence[float], share: float) -> float:
     """Return the value that this share of all do not exceed (the nearest rank)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def interleaved(rounds: int, tasks: Sequence[T]) -> Iterator[T]:
-    """Yield all tasks in each round, each round beginning with the next one: none is always the first."""
-    for number in range(rounds):
-        shift = number % len(tasks)
-        yield from (*tasks[shift:], *tasks[:shift])

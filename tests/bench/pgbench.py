@@ -8,8 +8,6 @@ from pathlib import Path
 
 from tests.servers import LocalServer
 
-MODES = ("prepared", "extended", "simple")
-
 
 class Failed(Exception):
     """A measurement did not run, or its answers were wrong; the message says which and why."""
@@ -30,6 +28,10 @@ class Load:
     def once(self) -> "Load":
         """Return the same with one query a client: what connecting and preparing cost, and little else."""
         return replace(self, seconds=0, times=1)
+
+    def with_options(self, *options: str) -> "Load":
+        """Return the same with more options of pgbench's own."""
+        return replace(self, options=(*self.options, *options))
 
     def arguments(self) -> list[str]:
         """Return pgbench's options."""

@@ -2,20 +2,14 @@
 
 from dataclasses import dataclass
 
-from tests.bench.figures import Ledger, interleaved
-from tests.bench.pgbench import MODES, Load, Run, pgbench
-from tests.bench.stage import OURS, PGBOUNCER, PLAIN, PROTECTED, Contender, Stage
+from tests.bench.figures import Ledger
+from tests.bench.names import DIRECT, MODES, OURS, PGBOUNCER, PGPOOL, PLAIN, PROTECTED
+from tests.bench.pgbench import Load, Run, pgbench
+from tests.bench.rounds import Effort, interleaved
+from tests.bench.stage import Contender, Stage
 
 CLIENTS = 8
 WARM_UP = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much is asked of each contender: rounds, and seconds of each run."""
-
-    rounds: int
-    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +22,7 @@ class Cost:
 
 def measure_queries(stage: Stage, effort: Effort, ledger: Ledger) -> None:
     """Ask each contender in each mode for rows of a protected and of an unprotected table."""
-    names = [contender.name for contender in stage.contenders if len(contender.ports) == 1]
-    compare(stage, effort, ledger, names)
+    compare(stage, effort, ledger, [DIRECT, PGBOUNCER, PGPOOL, OURS])
 
 
 def measure_quickly(stage: Stage, effort: Effort, ledger: Ledger) -> None:

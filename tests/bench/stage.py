@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.cpu import living_seconds
+from tests.bench.names import DIRECT, OURS, OURS_TWICE, PGBOUNCER, PGPOOL, PLAIN, PROTECTED
 from tests.bench.pgbench import Failed, finish_pgbench, start_pgbench
 from tests.bench.pgbouncer import start_pgbouncer
 from tests.bench.pgpool import start_pgpool
 from tests.fix_proxy import RunningProxy, config_text
 from tests.servers import LocalServer, execute, local_server
 
-DIRECT, PGBOUNCER, PGPOOL, OURS = "direct", "PgBouncer", "Pgpool-II", "pgsoftproxy"
-PLAIN, PROTECTED = "plain", "protected"
 DELETED_OF = 1000
 """One row of so many is deleted."""
 
@@ -33,6 +32,7 @@ RULES = f"""
 [databases.{PROTECTED}.tables."public.pgbench_accounts"]
 [databases.{PROTECTED}.tables."public.pgbench_branches"]
 [databases.{PROTECTED}.tables."public.narrow"]
+[databases.{PROTECTED}.tables."public.copied"]
 """
 TABLES = f"""
 ALTER TABLE pgbench_accounts ADD deleted_at timestamptz;
@@ -40,6 +40,7 @@ ALTER TABLE pgbench_branches ADD deleted_at timestamptz;
 ALTER TABLE pgbench_tellers ADD deleted_at timestamptz;
 UPDATE pgbench_accounts SET deleted_at = now() WHERE aid % {DELETED_OF} = 0;
 CREATE TABLE narrow (id int, deleted_at timestamptz);
+CREATE TABLE copied (id int, note text, deleted_at timestamptz);
 """
 
 
@@ -114,7 +115,7 @@ def stage(version: int, scale: int) -> Iterator[Stage]:
         first, second = proxies
         found.append(Contender(OURS, (first.port,), (first.process.pid,)))
         pids = (first.process.pid, second.process.pid)
-        found.append(Contender(f"{OURS} x2", (first.port, second.port), pids))
+        found.append(Contender(OURS_TWICE, (first.port, second.port), pids))
         yield Stage(server, tuple(found), scale * ROWS_OF_SCALE, Path(folder))
 
 
