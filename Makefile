@@ -12,7 +12,7 @@ JOBS ?= 2
 FUZZ_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(NUMBER),--number $(NUMBER)) $(if $(VERSIONS),--versions $(VERSIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all fuzz fuzz-protocol fuzz-relations check bench bench-quick clean
+.PHONY: help setup demo test test-all fuzz fuzz-protocol fuzz-relations race check bench bench-quick clean
 
 help:  ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ fuzz-protocol: $(READY)  ## break conversations: SECONDS=600 SEED=1; a failure p
 
 fuzz-relations: $(READY)  ## random foreign keys against the twin: SECONDS=n for each of VERSIONS=15,18, SEED=s
 	$(BIN)/python -m tests.relations.fuzz --seconds $(or $(SECONDS),60) $(FUZZ_OPTIONS) $(ARGS)
+
+race: $(READY)  ## deletions beside new children: PAIRS=n for each of VERSIONS=15,18, SEED=s
+	$(BIN)/python -m tests.relations.race --pairs $(or $(PAIRS),2000) $(FUZZ_OPTIONS) $(ARGS)
 
 check: $(READY)  ## what CI checks besides the tests: ruff, formatting, mypy
 	$(BIN)/ruff check .

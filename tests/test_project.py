@@ -19,6 +19,7 @@ MENU = {
     "fuzz",
     "fuzz-protocol",
     "fuzz-relations",
+    "race",
     "setup",
     "demo",
     "test",

@@ -87,6 +87,13 @@ BEGIN{end_statement}
   IF gone IS NULL THEN
     RETURN NULL;
   END IF;
+  IF strpos(current_setting('pgsoftproxy.refused_levels', true), current_setting('transaction_isolation')) > 0 THEN
+    RAISE EXCEPTION USING ERRCODE = '0A000', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
+      MESSAGE = format('rows of table "%s.%s" are not deleted softly under %s',
+        TG_TABLE_SCHEMA, TG_TABLE_NAME, upper(current_setting('transaction_isolation'))),
+      DETAIL = 'A row that refers to them may have been committed after the snapshot of the transaction.',
+      HINT = 'Delete under READ COMMITTED. The setting pgsoftproxy.refused_levels asks for this.';
+  END IF;
   GET DIAGNOSTICS context = PG_CONTEXT;
   IF strpos(context, 'pgsoftproxy.act') > 0 THEN
     INSERT INTO pgsoftproxy.queue (transaction, work, parents) VALUES (pg_current_xact_id(), {work}, gone);
