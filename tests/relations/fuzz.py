@@ -15,51 +15,53 @@ from pathlib import Path
 
 from tests.fix_proxy import RunningProxy, config_text
 from tests.fix_servers import make_server
-from tests.relations.twins import CONFIG, REQUIRE, SEQUENCES, Disagreement, run_schema
+from tests.relations.twins import CONFIG, REQUIRE, SEQUENCES, Disagreement, Tally, run_schema
 from tests.servers import Server
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The seeds of one worker: from `first` on by `step`, until `ends` (of time.time); at least one."""
+    """The seeds of one worker: from `first` on by `step`, until `ends` (of time.time), but at least `fewest`."""
 
     first: int
     step: int
     ends: float
+    fewest: int
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many schemas and statements agreed, and what did not."""
+    """How much agreed, and what did not."""
 
     schemas: int
-    statements: int
+    tally: Tally
     trouble: str | None = None
 
 
 def work(server: Server, job: Job) -> Outcome:
     """Run one worker's share, behind a proxy of its own; the servers and the proxy do most of the work."""
-    schemas, statements, seed = 0, 0, job.first
+    schemas, tally, seed = 0, Tally(), job.first
     with tempfile.TemporaryDirectory(prefix="pgsoftproxy-relations-") as directory:
         config = Path(directory) / "proxy.toml"
         config.write_text(config_text(server, "postgres", CONFIG, REQUIRE))
         proxy = RunningProxy(config, server, "postgres")
         try:
-            while schemas == 0 or time.time() < job.ends:
-                statements += run_schema(server, proxy, seed)
+            while schemas < job.fewest or time.time() < job.ends:
+                tally.add(run_schema(server, proxy, seed))
                 schemas += 1
                 seed += job.step
         except Disagreement as found:
-            return Outcome(schemas, statements, str(found))
+            return Outcome(schemas, tally, str(found))
         finally:
             status = proxy.stop()
-        return Outcome(schemas, statements, f"the proxy ended with {status}" if status else None)
+        return Outcome(schemas, tally, f"the proxy ended with {status}" if status else None)
 
 
 def main() -> int:
     """Run what the arguments say; return the exit status: 1 if anything disagreed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long, for each version")
+    parser.add_argument("--sequences", type=int, default=1, help="at least so many, for each version")
     parser.add_argument("--seed", type=int, default=1, help="that of the first schema")
     parser.add_argument("--versions", default=os.environ.get("PGSOFTPROXY_TEST_VERSIONS", "15,18"))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
@@ -67,18 +69,22 @@ def main() -> int:
     bad = False
     for version in [int(part) for part in chosen.versions.split(",")]:
         server = make_server(version)
-        count = chosen.workers if chosen.seconds else 1
+        count = chosen.workers if chosen.seconds or chosen.sequences > 1 else 1
+        fewest = -(-chosen.sequences // (SEQUENCES * count))
         ends = time.time() + chosen.seconds
-        jobs = [Job(chosen.seed + number, count, ends) for number in range(count)]
+        jobs = [Job(chosen.seed + number, count, ends, fewest) for number in range(count)]
         try:
             with ThreadPoolExecutor(count) as pool:
                 outcomes = list(pool.map(work, [server] * count, jobs))
         finally:
             server.destroy()
-        schemas, statements = (sum(getattr(o, name) for o in outcomes) for name in ("schemas", "statements"))
+        schemas, tally = sum(outcome.schemas for outcome in outcomes), Tally()
+        for outcome in outcomes:
+            tally.add(outcome.tally)
         print(
-            f"PostgreSQL {version}: {schemas} schemas with {schemas * SEQUENCES} sequences of "
-            f"{statements} statements agreed",
+            f"PostgreSQL {version}, seed {chosen.seed}: {schemas} schemas with {schemas * SEQUENCES} sequences of "
+            f"{tally.statements} statements agreed; {tally.refused} were refused by a key, "
+            f"of which {tally.otherwise} named another of several",
             flush=True,
         )
         for outcome in outcomes:
