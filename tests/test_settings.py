@@ -161,6 +161,44 @@ def test_a_missing_control_dsn_is_told(tmp_path: Path, text: str, problem: str) 
     assert problems_of(tmp_path, text) == (problem,)
 
 
+def test_the_dsn_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    secret = tmp_path / "dsn"
+    secret.write_text("postgresql://u:hunter2@h/d\n")
+    for text, environ in (
+        (f"[control]\ndsn_file = '{secret}'\n", {}),
+        ("[control]\n", {"PGSOFTPROXY_CONTROL__DSN_FILE": str(secret)}),
+        ("", {"PGSOFTPROXY_CONTROL__DSN_FILE": str(secret)}),
+    ):
+        path = tmp_path / "p.toml"
+        path.write_text(text)
+        settings = load(path, environ)
+        assert settings.control.dsn == "postgresql://u:hunter2@h/d"
+        assert "hunter2" not in repr(settings)
+
+
+def test_a_dsn_and_a_file_that_holds_another_are_refused(tmp_path: Path) -> None:
+    lines = problems_of(tmp_path, CONTROL, {"PGSOFTPROXY_CONTROL__DSN_FILE": "/run/dsn"})
+    assert lines == ("PGSOFTPROXY_CONTROL__DSN_FILE: control.dsn_file: cannot stand beside control.dsn",)
+
+
+def test_a_file_of_the_dsn_that_is_missing_or_wrong_is_told_without_its_text(tmp_path: Path) -> None:
+    secret = tmp_path / "dsn"
+    text = f"[listen]\n[control]\ndsn_file = '{secret}'\n"
+    (line,) = problems_of(tmp_path, text)
+    assert line == f"p.toml:3: control.dsn_file: dsn: cannot be read: No such file or directory"
+    for written in (b"hunter2", b"", b"host=h password=hunter2 ="):
+        secret.write_bytes(written)
+        (line,) = problems_of(tmp_path, text)
+        assert line.startswith("dsn: control.dsn: must be a connection string")
+        assert "hunter2" not in line
+    secret.write_bytes(b"hunter2 \xff")
+    (line,) = problems_of(tmp_path, text)
+    assert line == f"p.toml:3: control.dsn_file: dsn:1: is not UTF-8"
+    assert problems_of(tmp_path, "[control]\ndsn_file = 5\n")[-1].startswith(
+        "p.toml:2: control.dsn_file: must be the path of a file"
+    )
+
+
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read: No such file or directory"):
         load(tmp_path / "nowhere.toml", {})
@@ -517,7 +555,8 @@ def test_the_sample_file_holds_every_default_and_loads(tmp_path: Path) -> None:
 
 def test_the_sample_file_shows_every_key_and_loads_with_all_of_them(tmp_path: Path) -> None:
     text = re.sub(r"^#(?=\S)", "", SAMPLE.read_text(), flags=re.MULTILINE)
-    settings = load_text(tmp_path, text)
+    # One key of the file stands for another.
+    settings = load_text(tmp_path, re.sub(r"^dsn_file = .*$", "", text, flags=re.MULTILINE))
     written = {path for path in key_lines(text) if all(isinstance(part, str) for part in path)}
     table = {("tables", "app.users"), ("databases", "reporting", "tables", "app.users"), ("roles", "support")}
     keys = {("keys", "app.comments.author"), ("keys", "app.orders.orders_user_id_fkey")}

@@ -106,6 +106,7 @@ Dsn = Annotated[
     AfterValidator(_conninfo),
     Must("a connection string, as in postgresql://user@host:5432/database or host=... dbname=..."),
 ]
+FilePath = Annotated[str, Field(min_length=1), Must("the path of a file")]
 Choice = Annotated[Action, Field(strict=False), Must('"refuse", "warn" or "allow"')]
 ViewChoice = Annotated[Views, Field(strict=False), Must('"expand" or "refuse"')]
 RoutineNames = Annotated[

@@ -1,6 +1,6 @@
 """Put the configuration together: file, then environment, then flags, each above the one before.
 
-Reads one file and what it is handed; must not read the process environment or the command line itself.
+Reads one file, the one that `control.dsn_file` names, and what it is handed; must not read the process environment or the command line itself.
 """
 
 import re
@@ -38,10 +38,27 @@ def load(path: str | Path, environ: Mapping[str, str], overrides: Sequence[str] 
         key, value = _split(override)
         _put(data, names, key, (f"--set {lines.join_key(key)}", value))
     origins = Origins(str(path), lines.key_lines(text), names)
+    _take_secret(data, names, origins)
     try:
         return Settings.model_validate(data, context=origins)
     except ValidationError as error:
         raise ConfigError(problems(error, origins)) from None
+
+
+def _take_secret(data: Mapping[str, Any], names: dict[lines.Path, str], origins: Origins) -> None:
+    """Put the text of `control.dsn_file` in place of `control.dsn`, with that file as its origin."""
+    control = data.get("control")
+    file = control.get("dsn_file") if isinstance(control, dict) else None
+    if not isinstance(control, dict) or not isinstance(file, str):
+        return  # the tree says what is wrong with it
+    origin = origins.of(("control", "dsn_file"))
+    if "dsn" in control:
+        raise ConfigError((f"{origin}: control.dsn_file: cannot stand beside control.dsn",))
+    try:
+        control["dsn"] = _read(file).strip()
+    except ConfigError as error:
+        raise ConfigError(tuple(f"{origin}: control.dsn_file: {line}" for line in error.problems)) from None
+    names["control", "dsn"] = file
 
 
 def _read(path: str | Path) -> str:

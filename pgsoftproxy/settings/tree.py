@@ -7,7 +7,7 @@ of `kinds`, are the source of the error messages, the JSON schema and the key ta
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from pgsoftproxy.model.context import Grant
 from pgsoftproxy.model.links import KeyRule
@@ -20,6 +20,7 @@ from pgsoftproxy.settings.kinds import (
     Choice,
     Count,
     Dsn,
+    FilePath,
     FindingNames,
     Flag,
     Hosts,
@@ -63,12 +64,26 @@ class Upstream(Section):
         return (self.host,) if isinstance(self.host, str) else self.host
 
 
+def _either_dsn(schema: dict[str, Any]) -> None:
+    # In the tree `dsn` is required: `load` has read it from the file that stands for it.
+    schema["oneOf"] = [{"required": ["dsn"]}, {"required": ["dsn_file"]}]
+    schema["required"].remove("dsn")
+    if not schema["required"]:
+        del schema["required"]
+
+
 class Control(Section):
     """The proxy's own connection, from which it reads the catalog."""
+
+    model_config = ConfigDict(json_schema_extra=_either_dsn)
 
     dsn: Dsn = Field(
         repr=False,
         description="Connection string or URI. For other databases only the database name in it is replaced.",
+    )
+    dsn_file: FilePath | None = Field(
+        default=None,
+        description="A file that holds the connection string, instead of `dsn`: a secret that something else keeps.",
     )
     refresh_interval: Timeout = Field(default=30.0, description="Seconds between two reads of each catalog.")
 
