@@ -185,7 +185,7 @@ def test_a_file_of_the_dsn_that_is_missing_or_wrong_is_told_without_its_text(tmp
     secret = tmp_path / "dsn"
     text = f"[listen]\n[control]\ndsn_file = '{secret}'\n"
     (line,) = problems_of(tmp_path, text)
-    assert line == f"p.toml:3: control.dsn_file: dsn: cannot be read: No such file or directory"
+    assert line == "p.toml:3: control.dsn_file: dsn: cannot be read: No such file or directory"
     for written in (b"hunter2", b"", b"host=h password=hunter2 ="):
         secret.write_bytes(written)
         (line,) = problems_of(tmp_path, text)
@@ -193,7 +193,7 @@ def test_a_file_of_the_dsn_that_is_missing_or_wrong_is_told_without_its_text(tmp
         assert "hunter2" not in line
     secret.write_bytes(b"hunter2 \xff")
     (line,) = problems_of(tmp_path, text)
-    assert line == f"p.toml:3: control.dsn_file: dsn:1: is not UTF-8"
+    assert line == "p.toml:3: control.dsn_file: dsn:1: is not UTF-8"
     assert problems_of(tmp_path, "[control]\ndsn_file = 5\n")[-1].startswith(
         "p.toml:2: control.dsn_file: must be the path of a file"
     )

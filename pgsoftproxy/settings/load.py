@@ -1,6 +1,7 @@
 """Put the configuration together: file, then environment, then flags, each above the one before.
 
-Reads one file, the one that `control.dsn_file` names, and what it is handed; must not read the process environment or the command line itself.
+Reads one file, the one that `control.dsn_file` names, and what it is handed; must not read the process environment or
+the command line itself.
 """
 
 import re
