@@ -141,7 +141,11 @@ class App:
     def _services(self, settings: Settings, reporter: Reporter) -> Services:
         limits, upstream = settings.limits, settings.upstream
         planner = Planner(
-            rewrite, limits.plan_cache_bytes, time.perf_counter, self._metrics.rewrite_seconds.observe
+            rewrite,
+            limits.plan_cache_bytes,
+            time.perf_counter,
+            self._metrics.rewrite_seconds.observe,
+            shapes=limits.plan_cache_shapes,
         )
         self._metrics.figures.plan_cache = planner.figures
         address = Address(upstream.hosts, upstream.port, upstream.connect_timeout)

@@ -227,6 +227,8 @@ class _Counted(Collector):
     def _plan_cache(self) -> Iterator[Metric]:
         cache = self._metrics.figures.plan_cache
         yield _counter("plan_cache_hits", "Texts whose plan was cached.", cache.hits)
+        words = "Texts whose plan was that of another text, which differs only in literals."
+        yield _counter("plan_cache_shape_hits", words, cache.shape_hits)
         yield _counter("plan_cache_misses", "Texts whose plan had to be made.", cache.misses)
         yield _counter("plan_cache_evictions", "Plans dropped to keep within the bound.", cache.evictions)
         yield _gauge("plan_cache_bytes", "Estimated size of the plan cache.", cache.bytes)

@@ -6,9 +6,7 @@ two. Knows tokens only.
 
 from pglast.parser import ParseError, scan
 
-from pgsoftproxy.rewrite.tokens import COMMENTS
-
-LITERALS = frozenset({"SCONST", "USCONST", "BCONST", "XCONST"})
+from pgsoftproxy.rewrite.tokens import COMMENTS, STRINGS
 
 
 def has_foreign_names(sql: str) -> bool:
@@ -22,5 +20,5 @@ def has_foreign_names(sql: str) -> bool:
     return any(
         token.name == "UIDENT" or not sql[token.start : token.end + 1].isascii()
         for token in tokens
-        if token.name not in COMMENTS and token.name not in LITERALS
+        if token.name not in COMMENTS and token.name not in STRINGS
     )

@@ -5,6 +5,7 @@ characters, half open, as Python slices. Must not know policies or trees.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from functools import cached_property
 
 from pglast.parser import ParseError, scan
@@ -12,6 +13,7 @@ from pglast.parser import ParseError, scan
 from pgsoftproxy.errors import StatementRefused
 
 COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
+STRINGS = frozenset({"SCONST", "USCONST", "BCONST", "XCONST"})
 OPEN = frozenset({"ASCII_40", "ASCII_91"})
 CLOSE = frozenset({"ASCII_41", "ASCII_93"})
 LPAREN, RPAREN, DOT, STAR, COMMA, SEMICOLON = (
@@ -65,11 +67,16 @@ class Tokens:
 
     @cached_property
     def guard_prefix(self) -> str:
-        """Return how an alias can begin that occurs nowhere in the text."""
+        """Return how an alias can begin that occurs nowhere in the text but in string constants."""
         prefix = "_sd"
-        while prefix in self.sql:
+        while prefix in self.sql and any(prefix in word for word in self._words()):
             prefix += "_"
         return prefix
+
+    def _words(self) -> Iterator[str]:
+        for name, start, end in zip(self.names, self.starts, self.ends, strict=True):
+            if name not in STRINGS:
+                yield self.sql[start:end]
 
     def __len__(self) -> int:
         return len(self.names)

@@ -126,6 +126,9 @@ class Limits(Section):
     plan_cache_bytes: Bytes = Field(
         default=64 * 2**20, description="Memory for the plan cache; 0 turns it off."
     )
+    plan_cache_shapes: Flag = Field(
+        default=True, description="Let texts that differ only in literals share a plan."
+    )
 
 
 class Routines(Section):

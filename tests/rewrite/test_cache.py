@@ -17,8 +17,9 @@ from pgsoftproxy.model.context import (
     VisibilityMode,
 )
 from pgsoftproxy.model.effects import Prepares, SetsVariable, Transaction, TransactionVerb, Variable
+from pgsoftproxy.model.encodings import UNKNOWN_CODEC
 from pgsoftproxy.model.policy import Policy
-from pgsoftproxy.rewrite.cache import ENTRY_OVERHEAD, Planner
+from pgsoftproxy.rewrite.cache import ENTRY_OVERHEAD, LARGE_TEXT, Planner
 from pgsoftproxy.rewrite.plan import (
     Edit,
     Forward,
@@ -29,10 +30,13 @@ from pgsoftproxy.rewrite.plan import (
     Rewritten,
     StatementPlan,
 )
+from pgsoftproxy.rewrite.rewriter import rewrite
+from tests.rewrite import example
 
 POLICY = Policy(Catalog("shop"), version=1)
 CONTEXT = Context(Variables.at_start(Values(user="u")), role="u")
 STATEMENT = StatementPlan(Kind.SELECT)
+SHOP, WEB = example.policy(), example.context()
 
 
 class Rewriter:
@@ -196,4 +200,130 @@ def test_the_bound_is_one_of_real_memory(make: Callable[[str], Plan], body: str)
         cache.plan(bytes(bytearray(text)), "utf-8", POLICY, context)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
+    assert bound * 0.2 < used < bound * 1.2
+
+
+def shaping_planner(max_bytes: int = 1 << 20, *, shapes: bool = True) -> tuple[Planner, list[str]]:
+    """Return a planner that asks the rewriter, and the texts that it asks for."""
+    asked: list[str] = []
+
+    def ask(sql: str, policy: Policy, context: Context) -> Plan:
+        asked.append(sql)
+        return rewrite(sql, policy, context)
+
+    return Planner(ask, max_bytes, lambda: 0.0, lambda seconds: None, shapes=shapes), asked
+
+
+def test_texts_that_differ_only_in_literals_share_a_plan_from_the_third_on() -> None:
+    cache, asked = shaping_planner()
+    texts = [f"SELECT id FROM users WHERE email = '{n}é' AND id > {n}" for n in range(50)]
+    for sql in texts:
+        plan = cache.plan(sql.encode(), "utf-8", SHOP, WEB)
+        assert plan == rewrite(sql, SHOP, WEB)
+    assert asked == texts[:2]
+    assert (cache.figures.hits, cache.figures.shape_hits, cache.figures.misses) == (48, 48, 2)
+
+
+def test_texts_share_no_plan_where_that_is_turned_off() -> None:
+    cache, asked = shaping_planner(shapes=False)
+    for n in range(5):
+        cache.plan(f"SELECT {n}".encode(), "utf-8", SHOP, WEB)
+    assert len(asked) == 5
+    assert cache.figures.shape_hits == 0
+
+
+def test_a_stream_of_unique_texts_does_not_fill_the_cache() -> None:
+    cache, _ = shaping_planner()
+    for n in range(10):
+        cache.plan(f"SELECT id FROM users WHERE id = {n}".encode(), "utf-8", SHOP, WEB)
+    size = cache.figures.bytes
+    for n in range(1000, 1500):
+        cache.plan(f"SELECT id FROM users WHERE id = {n}".encode(), "utf-8", SHOP, WEB)
+    assert cache.figures.bytes == size
+
+
+def test_a_text_that_comes_again_is_found_by_itself() -> None:
+    cache, asked = shaping_planner()
+    for n in (1, 2, 3, 3, 3, 3):
+        cache.plan(f"SELECT id FROM users WHERE id = {n}".encode(), "utf-8", SHOP, WEB)
+    assert (cache.figures.shape_hits, cache.figures.hits) == (2, 4)
+    assert len(asked) == 2
+
+
+def test_where_a_value_may_matter_only_texts_with_the_same_value_share_a_plan() -> None:
+    cache, asked = shaping_planner()
+    for place in (1, 2):
+        for n in range(6):
+            sql = f"SELECT id, email FROM users WHERE id = {n} ORDER BY {place}"
+            plan = cache.plan(sql.encode(), "utf-8", SHOP, WEB)
+            assert plan == rewrite(sql, SHOP, WEB)
+    # Three each: to see the shape, to see the pinned value, to make the template; the first of two is both.
+    assert [sql[-1] for sql in asked] == ["1", "1", "2", "2"]
+
+
+def test_unique_values_that_may_matter_do_not_fill_the_cache() -> None:
+    cache, asked = shaping_planner()
+    for n in range(300):
+        cache.plan(f"SELECT app.f({n}), {n}".encode(), "utf-8", SHOP, WEB)
+    assert len(asked) == 300
+    assert cache.figures.bytes < 10 * ENTRY_OVERHEAD
+
+
+@pytest.mark.parametrize("part", OTHERS)
+def test_whatever_a_plan_depends_on_is_part_of_what_a_shape_is_found_by(part: str) -> None:
+    rewriter = Rewriter()
+    cache = planner(rewriter)
+    for text in (b"SELECT  8", b"SELECT  9", b"SELECT 8", b"SELECT 9", b"SELECT 7"):
+        cache.plan(text, "utf-8", POLICY, CONTEXT)
+    assert (len(rewriter.asked), cache.figures.shape_hits) == (4, 1)
+    text, encoding, other, context = OTHERS[part]
+    cache.plan(text.replace(b"1", b"5"), encoding, other, context)
+    assert (len(rewriter.asked), cache.figures.shape_hits) == (
+        (4, 2) if part in {"text", "encoding"} else (5, 1)
+    )
+
+
+@pytest.mark.parametrize("text", [b"SELECT '\xff'", b"SELECT \xff, 1"])
+def test_bytes_that_are_no_text_are_refused_though_their_shape_is_known(text: bytes) -> None:
+    cache, _ = shaping_planner()
+    for good in (b"SELECT 'a'", b"SELECT 'b'", b"SELECT 'c'"):
+        cache.plan(good, "utf-8", POLICY, CONTEXT)
+    assert isinstance(cache.plan(text, "utf-8", POLICY, CONTEXT), Refused)
+
+
+def test_nothing_is_shared_while_the_encoding_is_unknown() -> None:
+    cache, asked = shaping_planner()
+    for n in range(4):
+        cache.plan(f"SELECT '{n}\\'".encode(), "utf-8", POLICY, CONTEXT)
+    plans = [cache.plan(text, UNKNOWN_CODEC, POLICY, CONTEXT) for text in (b"SELECT '5\\'", b"SELECT 5")]
+    assert isinstance(plans[0], Refused)
+    assert asked[-1] == "SELECT 5"
+
+
+def test_a_large_text_is_not_cut() -> None:
+    cache, asked = shaping_planner(1 << 24)
+    for n in range(4):
+        cache.plan(f"SELECT {n} /* {'x' * LARGE_TEXT} */".encode(), "utf-8", POLICY, CONTEXT)
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize("body", ["", "x" * 3000, "ä漢" * 500, "😀" * 500])
+def test_the_bound_is_one_of_real_memory_for_templates_too(body: str) -> None:
+    bound = 1 << 18
+
+    def ask(sql: str, policy: Policy, context: Context) -> Plan:
+        return Rewritten(
+            (STATEMENT,), f"/**/{sql} AS a", (Edit(0, 0, "/**/"), Edit(len(sql), len(sql), " AS a"))
+        )
+
+    cache = Planner(ask, bound, lambda: 0.0, lambda seconds: None)
+    tracemalloc.start()
+    for number in range(250 if not body else 60):
+        for value in range(2):
+            context = Context(Variables.at_start(Values(user="u")), role="u", grant=Grant())
+            sql = f'SELECT "{body}{number}", f({number % 2}) = {value}'
+            cache.plan(sql.encode(), "utf-8", POLICY, context)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert cache.figures.bytes <= bound
     assert bound * 0.2 < used < bound * 1.2
