@@ -26,7 +26,7 @@ FLOORS = (
     {"__main__"},
 )
 
-PURE = ("errors", "model", "wire", "rewrite", "session", "lifecycle.graph")
+PURE = ("errors", "model", "wire", "rewrite", "session")
 IMPURE = {
     "asyncio", "concurrent", "http", "logging", "multiprocessing", "os", "prometheus_client", "psycopg", "pydantic",
     "queue", "random", "secrets", "select", "selectors", "signal", "socket", "ssl", "structlog", "subprocess",

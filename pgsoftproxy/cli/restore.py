@@ -16,9 +16,10 @@ from pgsoftproxy.cli.exits import DONE, FAILED, NOTHING
 from pgsoftproxy.db.connection import connect
 from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.errors import ConfigError, RestoreFailed
-from pgsoftproxy.lifecycle.restore import Scope, restore
+from pgsoftproxy.lifecycle.restore import restore
 from pgsoftproxy.model.links import find_links
 from pgsoftproxy.model.policy import compile_policy
+from pgsoftproxy.model.restorable import Scope
 from pgsoftproxy.model.restore import Conflict, Progress, Report, Selection, Terms
 from pgsoftproxy.settings import Settings, load
 

@@ -29,15 +29,22 @@ class Definition:
     of: tuple[int, ...] = ()
 
 
-def function(name: str, arguments: str, returns: str, body: sql.Composable, settings: str = "") -> Definition:
-    """Make a function; `settings` are SET clauses beside that of the search_path."""
+def function(
+    name: str, arguments: str | tuple[str, str], returns: str, body: sql.Composable, settings: str = ""
+) -> Definition:
+    """Make a function that nobody else may call; `settings` are SET clauses beside that of the search_path.
+
+    `arguments` are types; or as they are declared, and their types.
+    """
     text = f"\n{body.as_string(None).strip()}\n"
+    declared, types = (arguments, arguments) if isinstance(arguments, str) else arguments
     create = (
-        f"CREATE OR REPLACE FUNCTION {SCHEMA}.{name}({arguments}) RETURNS {returns}\n"
+        f"CREATE OR REPLACE FUNCTION {SCHEMA}.{name}({declared}) RETURNS {returns}\n"
         f"LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp{settings} "
-        f"AS $pgsoftproxy${text}$pgsoftproxy$;"
+        f"AS $pgsoftproxy${text}$pgsoftproxy$;\n"
+        f"REVOKE ALL ON FUNCTION {SCHEMA}.{name}({types}) FROM PUBLIC;"
     )
-    drop = f"DROP FUNCTION IF EXISTS {SCHEMA}.{name}({arguments});"
+    drop = f"DROP FUNCTION IF EXISTS {SCHEMA}.{name}({types});"
     return Definition(name, create, drop, hashlib.md5(text.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -8,7 +8,16 @@ from psycopg import IsolationLevel, sql
 
 from pgsoftproxy.db.connection import Connection
 from pgsoftproxy.db.link_sql import is_deleted, joined, refers
-from pgsoftproxy.db.restore_sql import has_key, id_of, key_object, moment, same_deletion, source, typed_key
+from pgsoftproxy.db.restore_sql import (
+    has_key,
+    id_of,
+    key_object,
+    literals,
+    moment,
+    same_deletion,
+    source,
+    typed_key,
+)
 from pgsoftproxy.errors import RestoreFailed
 from pgsoftproxy.model.catalog import Relation
 from pgsoftproxy.model.history import Deletion, Emptied, Place, Stamps, State, Story, Undone
@@ -50,14 +59,14 @@ class _Teller:
         typed = sql.SQL("jsonb_build_object({})").format(
             joined(
                 sql.SQL("{}, {}").format(sql.Literal(name), value)
-                for name, value in zip(names, typed_key(relation, key), strict=True)
+                for name, value in zip(names, typed_key(relation, literals(key)), strict=True)
             )
         )
         [(found,)] = await self._rows(sql.SQL("SELECT {}").format(typed))
         place = Place(protection.label, found)
         rows = await self._rows(
             sql.SQL("SELECT {}, r.ctid::text, r.tableoid::int8 FROM {} WHERE {}").format(
-                is_deleted("r", protection), source(relation, "r"), has_key(relation, "r", key)
+                is_deleted("r", protection), source(relation, "r"), has_key(relation, "r", literals(key))
             )
         )
         emptied, undone = await self._emptied(relation, typed), await self._undone(relation, typed)

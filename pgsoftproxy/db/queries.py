@@ -133,7 +133,8 @@ _USER_ROUTINES = """
 
 ROUTINES = f"""
 SELECT p.oid::int8, n.nspname, p.proname, l.lanname,
-       CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN p.prosrc END,
+       CASE WHEN l.lanname IN ('sql', 'plpgsql') AND (n.nspname, p.proname) <> ('pgsoftproxy', 'restore')
+           THEN p.prosrc END,
        CASE WHEN l.lanname = 'sql' AND p.prosrc = '' THEN (
            SELECT f.proname FROM pg_catalog.pg_proc AS f
            WHERE f.proname = ANY (%s::name[]) AND pg_catalog.strpos(
@@ -157,7 +158,7 @@ ORDER BY p.oid
 """A body of BEGIN ATOMIC (14) is a tree of nodes. What it depends on is read (ROUTINE_READS, ROUTINE_CALLS); what the
 server cannot drop is not noted there, and is searched for by oid. The last column is the definition as the server
 prints it, where that can be had: not while its tables are locked, nor with a MERGE before 17, which some versions
-fail to print."""
+fail to print. What `pgsoftproxy.restore` does is known, and its body is long."""
 
 ROUTINE_READS = f"""
 SELECT DISTINCT p.oid::int8, m.nspname, c.relname

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from pgsoftproxy.db.definition import Definition
+from pgsoftproxy.db.restore_function import NAME
 from pgsoftproxy.db.triggers import KEEP, definitions, key_index
 from pgsoftproxy.model.catalog import Catalog
 from pgsoftproxy.model.links import KeyRule, find_links
@@ -51,7 +52,8 @@ def with_links(policy: Policy, rules: Iterable[KeyRule]) -> tuple[Policy, tuple[
     hidden |= {oid: catalog.relations[oid].label for oid in policy.broken}
     found = destroying(hidden, catalog)
     found = {oid: label for oid, label in found.items() if oid not in policy.protections}
-    return replace(policy, unready=unready, destroying=found), problems
+    restores = any(one.name == NAME for one in made) and not any(one.name == NAME for one in lacking)
+    return replace(policy, unready=unready, destroying=found, restores=restores), problems
 
 
 def _kept(made: Iterable[Definition], catalog: Catalog) -> set[int]:

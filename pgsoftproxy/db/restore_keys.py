@@ -1,77 +1,80 @@
 """SQL that finds the rows whose key in a unique index is taken by another row. Composes text; runs nothing.
 
-The predicate and the expressions of an index are evaluated over the chosen rows as they will be. What a query cannot
-tell (generated columns, NULLS NOT DISTINCT, exclusion constraints) the server says when the rows come back.
+Which unique indexes a table has is read when it matters: a query over the catalog returns the statements. They
+evaluate predicate and expressions of an index over the chosen rows as they will be. What they cannot tell (generated
+columns, NULLS NOT DISTINCT, exclusion constraints) the server says when the rows come back.
 """
 
-from collections.abc import Iterable
+import json
 
 from psycopg import sql
 
-from pgsoftproxy.db.link_sql import joined
-from pgsoftproxy.db.restore_sql import CONFLICTS, cleared_columns, is_chosen, key_object, source
-from pgsoftproxy.model.catalog import Relation, UniqueIndex
+from pgsoftproxy.db.restore_sql import CONFLICTS, cleared_columns, home_of, is_chosen, key_object, source
 from pgsoftproxy.model.policy import Protection
 
+_STATEMENTS = """
+SELECT concat({begin}, k.keys, ' FROM (SELECT ', l.columns, {coming}, p.predicate,
+  {stand}, k.keys, {standing}, p.predicate,
+  {insert}, quote_literal(c.relname), {with_standing}, k.equal,
+  ' UNION ALL ', {select}, quote_literal(c.relname), {with_coming}, k.equal,
+  ' AND (a.rel, a.tup::text) IS DISTINCT FROM (b.rel, b.tup::text)') AS statement
+FROM pg_index AS i
+JOIN pg_class AS c ON c.oid = i.indexrelid
+CROSS JOIN LATERAL (SELECT coalesce(pg_get_expr(i.indpred, i.indrelid), 'true')) AS p (predicate)
+CROSS JOIN LATERAL (
+  SELECT string_agg(format('%s AS k%s', pg_get_indexdef(i.indexrelid, n, false), n), ', '),
+    string_agg(format('a.k%s OPERATOR(%I.%s) b.k%s', n, s.nspname, o.oprname, n), ' AND ')
+  FROM generate_series(1, i.indnkeyatts) AS n
+  JOIN pg_opclass AS f ON f.oid = i.indclass[n - 1]
+  JOIN pg_amop AS m ON m.amopfamily = f.opcfamily AND m.amopstrategy = 3
+    AND m.amoplefttype = f.opcintype AND m.amoprighttype = f.opcintype
+  JOIN pg_operator AS o ON o.oid = m.amopopr
+  JOIN pg_namespace AS s ON s.oid = o.oprnamespace) AS k (keys, equal)
+CROSS JOIN LATERAL (
+  SELECT string_agg(coalesce(
+    'CAST(' || ({cleared}::jsonb ->> a.attname) || ' AS ' || format_type(a.atttypid, a.atttypmod) || ')',
+    format('r.%I', a.attname)) || format(' AS %I', a.attname), ', ')
+  FROM pg_attribute AS a WHERE a.attrelid = i.indrelid AND a.attnum > 0 AND NOT a.attisdropped) AS l (columns)
+WHERE i.indrelid = {relation} AND i.indisunique AND i.indisvalid
+  AND NOT EXISTS (SELECT FROM pg_attribute AS a
+    WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) AND a.attgenerated <> '')
+  AND (i.indpred IS NOT NULL OR i.indexprs IS NOT NULL OR EXISTS (SELECT FROM pg_attribute AS a
+    WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) AND a.attname = ANY ({changed})))
+  AND NOT EXISTS (SELECT FROM pg_index AS y
+    WHERE y.indrelid = i.indrelid AND y.indisprimary AND y.indkey::int2[] <@ i.indkey::int2[])
+ORDER BY c.relname
+"""
+"""Whole rows have stood beside each other all the time, so a key of columns that do not change cannot be taken, nor
+one that the primary key is a part of. Strategy 3 of btree is equality."""
 
-def note_taken_keys(protection: Protection, index: UniqueIndex) -> sql.Composable | None:
-    """Note each chosen row whose key another row has or will have; None where a query cannot tell."""
+
+def note_taken_keys(protection: Protection) -> sql.Composable:
+    """Return the query of the statements that note each chosen row whose key another row has or will have."""
     relation = protection.relation
-    generated = {column.name for column in relation.columns if column.generated}
-    if not index.valid or index.expressions is None or generated & set(index.columns):
-        return None
-    cleared = {protection.column, protection.deleted_by, protection.deletion_id}
-    if index.predicate is None and not index.expressions and not cleared & set(index.columns):
-        return None  # whole rows have stood beside each other all the time
-    expressions = iter(index.expressions)
-    keys = [sql.Identifier(name) if name else sql.SQL(next(expressions)) for name in index.columns]
-    coming = _coming(protection)
-    standing = sql.SQL(
-        "(SELECT r.*, r.tableoid AS pgsoftproxy_rel, r.ctid AS pgsoftproxy_tup, {} AS pgsoftproxy_key,\n"
-        "  false AS pgsoftproxy_comes FROM {} WHERE NOT {})"
-    ).format(key_object(relation, "r"), source(relation, "r"), is_chosen("r"))
-    return sql.SQL(
-        "INSERT INTO {conflicts} SELECT 'unique', a.rel, a.tup, {label}, a.key, {name}, b.key, b.comes, ''\n"
-        "FROM {coming} AS a JOIN (SELECT * FROM {standing} AS s UNION ALL SELECT * FROM {coming} AS u) AS b\n"
-        "ON {equal} AND (a.rel, a.tup::text) IS DISTINCT FROM (b.rel, b.tup::text)"
-    ).format(
-        conflicts=CONFLICTS,
-        label=sql.Literal(relation.label),
-        name=sql.Literal(index.name),
-        coming=_keyed(relation, coming, keys, index),
-        standing=_keyed(relation, standing, keys, index),
-        equal=joined((sql.SQL(f"a.k{n} = b.k{n}") for n in range(len(keys))), " AND "),
+    cleared = cleared_columns(protection)
+    place = "pgsoftproxy_rel AS rel, pgsoftproxy_tup AS tup, pgsoftproxy_key AS key, "
+    row = sql.SQL(
+        "r.tableoid AS pgsoftproxy_rel, r.ctid AS pgsoftproxy_tup, {} AS pgsoftproxy_key\n"
+        "FROM {} WHERE {}{}) AS {} WHERE "
     )
-
-
-def _coming(protection: Protection) -> sql.Composable:
-    """Return the chosen rows of a table as they will be."""
-    cleared = dict(cleared_columns(protection))
-    columns: list[sql.Composable] = []
-    for column in protection.relation.columns:
-        if column.name in cleared and cleared[column.name] != "DEFAULT":
-            value: sql.Composable = sql.SQL("CAST({} AS {})").format(
-                sql.SQL(cleared[column.name]), sql.SQL(column.type_name)
-            )
-        else:
-            value = sql.Identifier("r", column.name)
-        columns.append(sql.SQL("{} AS {}").format(value, sql.Identifier(column.name)))
-    return sql.SQL(
-        "(SELECT {}, r.tableoid AS pgsoftproxy_rel, r.ctid AS pgsoftproxy_tup, {} AS pgsoftproxy_key,\n"
-        "  true AS pgsoftproxy_comes FROM {} WHERE {})"
-    ).format(
-        joined(columns),
-        key_object(protection.relation, "r"),
-        source(protection.relation, "r"),
-        is_chosen("r"),
+    given = (key_object(relation, "r"), source(relation, "r"))
+    name = sql.Identifier(relation.name)
+    coming = row.format(*given, sql.SQL(""), is_chosen("r"), name)
+    standing = row.format(*given, sql.SQL("NOT "), is_chosen("r"), name)
+    select = sql.SQL("SELECT 'unique', a.rel, a.tup, {}, a.key, ").format(sql.Literal(relation.label))
+    texts = {
+        "begin": sql.SQL(f"WITH comes AS (SELECT {place}"),
+        "coming": sql.SQL(", {}").format(coming),
+        "stand": sql.SQL(f"), stands AS (SELECT {place}"),
+        "standing": sql.SQL(" FROM (SELECT r.*, {}").format(standing),
+        "insert": sql.SQL(") INSERT INTO {} {}").format(CONFLICTS, select),
+        "with_standing": sql.SQL(", b.key, false, '' FROM comes AS a JOIN stands AS b ON "),
+        "select": select,
+        "with_coming": sql.SQL(", b.key, true, '' FROM comes AS a JOIN comes AS b ON "),
+    }
+    return sql.SQL(_STATEMENTS).format(
+        relation=home_of(relation),
+        cleared=sql.Literal(json.dumps({name: value for name, value in cleared if value != "DEFAULT"})),
+        changed=sql.SQL("{}::text[]").format(sql.Literal([name for name, _ in cleared])),
+        **{name: sql.Literal(text.as_string(None)) for name, text in texts.items()},
     )
-
-
-def _keyed(
-    relation: Relation, rows: sql.Composable, keys: Iterable[sql.Composable], index: UniqueIndex
-) -> sql.Composable:
-    columns = joined(sql.SQL(f"{{}} AS k{n}").format(key) for n, key in enumerate(keys))
-    return sql.SQL(
-        "(SELECT pgsoftproxy_rel AS rel, pgsoftproxy_tup AS tup, pgsoftproxy_key AS key,\n"
-        "  pgsoftproxy_comes AS comes, {} FROM {} AS {} WHERE {})"
-    ).format(columns, rows, sql.Identifier(relation.name), sql.SQL(index.predicate or "true"))

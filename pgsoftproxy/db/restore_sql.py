@@ -28,6 +28,7 @@ CREATE TEMPORARY TABLE pgsoftproxy_links (
 CHOSEN = sql.SQL("pg_temp.pgsoftproxy_chosen")
 CONFLICTS = sql.SQL("pg_temp.pgsoftproxy_conflicts")
 LINKS = sql.SQL("pg_temp.pgsoftproxy_links")
+SINCE, UNTIL = ">=", "<"
 
 
 def source(relation: Relation, alias: str) -> sql.Composable:
@@ -61,10 +62,15 @@ def _in_key_order(relation: Relation, alias: str) -> sql.Composable:
     return joined(sql.Identifier(alias, name) for name in key_names(relation))
 
 
+def home_of(relation: Relation) -> sql.Composable:
+    """Return the constant by which the chosen rows of a table are told from those of others."""
+    return sql.SQL("{}::regclass").format(sql.Literal(table(relation).as_string(None)))
+
+
 def choose(
-    protection: Protection, home: Relation, where: sql.Composable, why: tuple[int, Because]
+    protection: Protection, home: Relation, where: sql.Composable, why: tuple[sql.Composable, Because]
 ) -> sql.Composable:
-    """Lock the deleted rows `r` for which a predicate holds, in key order, and choose them."""
+    """Lock the deleted rows `r` for which a predicate holds, in key order, and choose them; `why` has the step."""
     relation = protection.relation
     return sql.SQL(
         "INSERT INTO {chosen} SELECT f.rel, f.tup, {home}, {step}, {because} FROM (\n"
@@ -72,8 +78,8 @@ def choose(
         "  ORDER BY {keys} FOR UPDATE OF r) AS f ON CONFLICT DO NOTHING"
     ).format(
         chosen=CHOSEN,
-        home=sql.Literal(home.oid),
-        step=sql.Literal(why[0]),
+        home=home_of(home),
+        step=why[0],
         because=sql.Literal(why[1].value),
         source=source(relation, "r"),
         deleted=is_deleted("r", protection),
@@ -85,30 +91,37 @@ def choose(
 
 def asked(selection: Selection, protection: Protection) -> sql.Composable | None:
     """Return the predicate of a selection on rows `r` of one table; None if its columns cannot answer."""
-    parts: list[sql.Composable] = []
+    parts: list[sql.Composable | None] = []
     if selection.deletions:
-        if protection.deletion_id is None:
-            return None
         ids = joined(sql.SQL("{}::uuid").format(sql.Literal(one)) for one in selection.deletions)
-        parts.append(sql.SQL("{} IN ({})").format(id_of("r", protection), ids))
-    for given, comparison in ((selection.since, ">="), (selection.until, "<")):
-        if given is None:
-            continue
-        if protection.kind is ColumnKind.BOOLEAN:
-            return None
-        parts.append(
-            sql.SQL("{} {} {}::timestamptz").format(
-                moment("r", protection), sql.SQL(comparison), sql.Literal(given)
-            )
-        )
+        parts.append(is_of_deletion(protection, ids))
+    for given, comparison in ((selection.since, SINCE), (selection.until, UNTIL)):
+        if given is not None:
+            bound = sql.SQL("{}::timestamptz").format(sql.Literal(given))
+            parts.append(is_deleted_at(protection, comparison, bound))
     if selection.key:
-        parts.append(has_key(protection.relation, "r", selection.key))
+        parts.append(has_key(protection.relation, "r", literals(selection.key)))
     if selection.where is not None:
         parts.append(sql.SQL("({}\n)").format(sql.SQL(selection.where)))
-    return joined(parts, " AND ")
+    known = [part for part in parts if part is not None]
+    return joined(known, " AND ") if len(known) == len(parts) else None
 
 
-def has_key(relation: Relation, alias: str, values: Iterable[str]) -> sql.Composable:
+def is_of_deletion(protection: Protection, ids: sql.Composable) -> sql.Composable | None:
+    """Return the predicate "row `r` went in one of these deletions"; None if that is not noted."""
+    if protection.deletion_id is None:
+        return None
+    return sql.SQL("{} IN ({})").format(id_of("r", protection), ids)
+
+
+def is_deleted_at(protection: Protection, comparison: str, bound: sql.Composable) -> sql.Composable | None:
+    """Return the predicate "row `r` was deleted since, or until"; None if that is not noted."""
+    if protection.kind is ColumnKind.BOOLEAN:
+        return None
+    return sql.SQL("{} {} {}").format(moment("r", protection), sql.SQL(comparison), bound)
+
+
+def has_key(relation: Relation, alias: str, values: Iterable[sql.Composable]) -> sql.Composable:
     """Return the predicate "this row has that primary key"; there must be a text for each of its columns."""
     return joined(
         (
@@ -119,12 +132,17 @@ def has_key(relation: Relation, alias: str, values: Iterable[str]) -> sql.Compos
     )
 
 
-def typed_key(relation: Relation, values: Iterable[str]) -> list[sql.Composable]:
+def typed_key(relation: Relation, values: Iterable[sql.Composable]) -> list[sql.Composable]:
     """Return the values of a primary key in the types of its columns."""
     return [
-        sql.SQL("CAST({} AS {})").format(sql.Literal(value), sql.SQL(column.type_name))
+        sql.SQL("CAST({} AS {})").format(value, sql.SQL(column.type_name))
         for column, value in zip(primary_key(relation), values, strict=True)
     ]
+
+
+def literals(values: Iterable[str]) -> list[sql.Composable]:
+    """Return texts as constants."""
+    return [sql.Literal(value) for value in values]
 
 
 def moment(alias: str, protection: Protection) -> sql.Composable:
@@ -168,7 +186,7 @@ def same_deletion(parent: tuple[str, Protection], child: tuple[str, Protection])
     return sql.SQL("({})").format(joined(ways, " OR ")) if ways else None
 
 
-def below(link: Link, step: int) -> sql.Composable | None:
+def below(link: Link, step: sql.Composable) -> sql.Composable | None:
     """Return the predicate "row `r` went with a row that was chosen in this step"; None if that cannot be told."""
     parent, child = link.parent.protection, link.child.protection
     assert parent is not None and child is not None
@@ -177,7 +195,7 @@ def below(link: Link, step: int) -> sql.Composable | None:
         return None
     return sql.SQL(
         "EXISTS (SELECT FROM {} JOIN {} AS x ON x.rel = p.tableoid AND x.tup = p.ctid WHERE x.step = {} AND {} AND {})"
-    ).format(source(parent.relation, "p"), CHOSEN, sql.Literal(step), refers(link, "p", "r"), same)
+    ).format(source(parent.relation, "p"), CHOSEN, step, refers(link, "p", "r"), same)
 
 
 def above(link: Link) -> sql.Composable:
@@ -257,7 +275,7 @@ def cleared_columns(protection: Protection) -> list[tuple[str, str]]:
 
 
 def bring_back(group: Iterable[Protection], only: str = "true") -> sql.Composable:
-    """Bring back the chosen rows of the tables of one group, in one statement; it returns how many of each.
+    """Bring back the chosen rows of the tables of one group, in one statement; it returns an array of counts.
 
     Triggers fire at its end, so that in a cycle each table's rows find those of the others live. The rows stay
     chosen, at their new places.
@@ -290,7 +308,7 @@ def bring_back(group: Iterable[Protection], only: str = "true") -> sql.Composabl
             )
         )
         counts.append(sql.SQL("(SELECT count(*) FROM {})").format(done))
-    return sql.SQL("WITH {}\nSELECT {}").format(joined(steps, ",\n"), joined(counts))
+    return sql.SQL("WITH {}\nSELECT ARRAY[{}]").format(joined(steps, ",\n"), joined(counts))
 
 
 def drop_conflicting() -> sql.Composable:

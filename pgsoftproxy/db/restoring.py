@@ -78,24 +78,24 @@ class Restoring:
         where = restore_sql.asked(selection, protection)
         if where is None:
             return None
-        query = restore_sql.choose(protection, home, where, (0, Because.ASKED))
+        query = restore_sql.choose(protection, home, where, (sql.Literal(0), Because.ASKED))
         # In binary form there can be no second statement in the operator's own SQL.
         return (await self._run(query, binary=True)).rowcount
 
     async def choose_below(self, link: Link, home: Relation, step: int) -> int:
         """Choose what went along a link with the rows chosen in a step."""
-        where = restore_sql.below(link, step)
+        where = restore_sql.below(link, sql.Literal(step))
         assert link.child.protection is not None
         if where is None:
             return 0
-        query = restore_sql.choose(link.child.protection, home, where, (step + 1, Because.BELOW))
+        query = restore_sql.choose(link.child.protection, home, where, (sql.Literal(step + 1), Because.BELOW))
         return (await self._run(query)).rowcount
 
     async def choose_parents(self, link: Link, home: Relation) -> int:
         """Choose the deleted parents of chosen rows."""
         assert link.parent.protection is not None
         query = restore_sql.choose(
-            link.parent.protection, home, restore_sql.above(link), (-1, Because.PARENT)
+            link.parent.protection, home, restore_sql.above(link), (sql.Literal(-1), Because.PARENT)
         )
         return (await self._run(query)).rowcount
 
@@ -114,10 +114,8 @@ class Restoring:
     async def note_taken_keys(self, protection: Protection) -> int:
         """Note the chosen rows whose key is taken; return how many."""
         noted = 0
-        for index in protection.relation.unique_indexes:
-            query = note_taken_keys(protection, index)
-            if query is not None:
-                noted += (await self._run(query)).rowcount
+        for (statement,) in await self._rows(note_taken_keys(protection)):
+            noted += (await self._connection.execute(statement.encode())).rowcount
         return noted
 
     async def drop_conflicting(self) -> int:
@@ -137,9 +135,9 @@ class Restoring:
     async def bring_back(self, group: Sequence[Protection]) -> list[int]:
         """Bring back the chosen rows of some tables. Raises one of IN_CONFLICT, after which nothing is changed."""
         async with self._connection.transaction():
-            found = await (await self._run(restore_sql.bring_back(group))).fetchone()
+            counts: list[int] = await self._value(restore_sql.bring_back(group))
             await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        return list(found or ())
+        return counts
 
     async def bring_back_one(self, protection: Protection, rel: int, tup: str) -> Conflict | None:
         """Bring back one row, or say why the server does not let it."""

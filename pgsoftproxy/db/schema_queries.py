@@ -45,7 +45,11 @@ ORDER BY 1, 2
 """
 
 FUNCTIONS = """
-SELECT p.proname, pg_get_function_identity_arguments(p.oid), md5(p.prosrc), pg_get_functiondef(p.oid)
+SELECT p.proname, pg_get_function_identity_arguments(p.oid), md5(p.prosrc),
+       pg_get_functiondef(p.oid) || CASE WHEN EXISTS (
+           SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a WHERE a.grantee = 0) THEN ''
+       ELSE format(E';\\nREVOKE ALL ON FUNCTION pgsoftproxy.%I(%s) FROM PUBLIC', p.proname,
+           pg_get_function_identity_arguments(p.oid)) END
 FROM pg_proc AS p WHERE p.pronamespace = to_regnamespace('pgsoftproxy') AND p.prokind = 'f' ORDER BY 1
 """
 

@@ -9,6 +9,7 @@ from pgsoftproxy.db import trigger_texts as texts
 from pgsoftproxy.db.definition import Definition, called, function, pairs, trigger
 from pgsoftproxy.db.link_sql import is_deleted, is_live, joined, table
 from pgsoftproxy.db.link_triggers import CACHED, Order, of_links
+from pgsoftproxy.db.restore_function import restore_function
 from pgsoftproxy.model.catalog import Relation, RelationKind
 from pgsoftproxy.model.links import Link, Links, primary_key, short_name
 from pgsoftproxy.model.policy import ColumnKind, Mode, Policy, Protection
@@ -37,6 +38,9 @@ def _definitions(policy: Policy, links: Links) -> Iterator[Definition]:
     for protection in policy.protections.values():
         if protection.mode is Mode.ENFORCE and protection.relation.kind is not RelationKind.FOREIGN:
             yield from _of_protected(protection, _top(protection.relation, policy))
+    restore = restore_function(policy, links)
+    if restore is not None:
+        yield restore
 
 
 def _top(relation: Relation, policy: Policy) -> Relation:

@@ -4,16 +4,13 @@ Knows the order of the steps; must not know their SQL nor how the outcome is pri
 transaction, rolled back: so it shows exactly what would happen, triggers and constraints included.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from pgsoftproxy.db.connection import Connection
 from pgsoftproxy.db.restoring import IN_CONFLICT, Restoring, server_conflict, transaction
 from pgsoftproxy.errors import RestoreFailed
-from pgsoftproxy.lifecycle.graph import parents_first
-from pgsoftproxy.model.catalog import Relation
-from pgsoftproxy.model.links import Link, Links, Reaction, primary_key
-from pgsoftproxy.model.policy import Policy, Protection
+from pgsoftproxy.model.policy import Protection
+from pgsoftproxy.model.restorable import Scope
 from pgsoftproxy.model.restore import (
     Conflict,
     LinkCount,
@@ -23,76 +20,7 @@ from pgsoftproxy.model.restore import (
     Selection,
     TableCount,
     Terms,
-    homes,
 )
-
-EMPTYING = {Reaction.SET_NULL, Reaction.SET_DEFAULT}
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a restore may reach: the tables of a policy, and the links between them."""
-
-    policy: Policy
-    links: Links
-    homes: dict[int, Protection] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "homes", homes(self.policy))
-
-    @property
-    def tables(self) -> list[Protection]:
-        """Return the tables that rows are brought back in."""
-        return [home for oid, home in self.homes.items() if home.relation.oid == oid]
-
-    def home(self, relation: Relation) -> Relation:
-        """Return the table that stands for a relation: of a partition, what it is part of."""
-        return self.homes[relation.oid].relation
-
-    @property
-    def inner(self) -> list[Link]:
-        """Return the links between two of the tables that a live row must keep to."""
-        return [
-            link
-            for link in self.links
-            if link.child.protection is not None
-            and link.reaction is not Reaction.PARENT_ONLY
-            and link.child.relation.oid in self.homes
-            and link.parent.relation.oid in self.homes
-        ]
-
-    def groups(self) -> list[list[Protection]]:
-        """Return the tables in the order in which they come back, those of one cycle together."""
-        edges: dict[int, list[int]] = {protection.relation.oid: [] for protection in self.tables}
-        for link in self.inner:
-            edges[self.home(link.child.relation).oid].append(self.home(link.parent.relation).oid)
-        return [[self.homes[oid] for oid in group] for group in parents_first(edges)]
-
-    def asked_tables(self, selection: Selection) -> list[Protection]:
-        """Return the tables that a selection speaks of. Raises RestoreFailed if it cannot be meant."""
-        given = (selection.key, selection.where, selection.deletions, selection.since, selection.until)
-        if not any(given):
-            raise RestoreFailed(
-                "say which rows: by a deletion id, a key, a predicate or the time of deletion"
-            )
-        if selection.table is None:
-            if selection.key or selection.where is not None:
-                raise RestoreFailed("a key or a predicate needs a table")
-            return self.tables
-        schema, dot, name = selection.table.partition(".")
-        relation = self.policy.catalog.find(*((schema, name) if dot else ("public", schema)))
-        protection = self.policy.protections.get(relation.oid) if relation is not None else None
-        if protection is None or protection.relation.oid not in self.homes:
-            raise RestoreFailed(f'table "{selection.table}" is not protected')
-        columns = primary_key(protection.relation)
-        if selection.key and len(selection.key) != len(columns):
-            names = ", ".join(column.name for column in columns)
-            raise RestoreFailed(
-                f'the primary key of table "{protection.label}" is ({names})'
-                if columns
-                else f'table "{protection.label}" has no primary key: choose its rows with a predicate'
-            )
-        return [protection]
 
 
 async def restore(
@@ -142,12 +70,9 @@ class _Job:
     async def _below(self, step: int) -> int:
         await self.steps.count_again()
         found = 0
-        for link in self._cascades():
+        for link in self.scope.cascades:
             found += await self.steps.choose_below(link, self.scope.home(link.child.relation), step)
         return found
-
-    def _cascades(self) -> Iterator[Link]:
-        return (link for link in self.scope.inner if link.reaction is Reaction.CASCADE)
 
     async def _parents(self) -> int:
         found = 0
@@ -176,7 +101,7 @@ class _Job:
             await self.steps.drop_conflicting()
 
     async def bring_back(self) -> Report:
-        emptying = [link for link in self.scope.links if link.reaction in EMPTYING]
+        emptying = self.scope.emptying
         journal = emptying and await self.steps.has_journal()
         for number, link in enumerate(emptying if journal else ()):
             await self.steps.note_emptied(number, link)

@@ -145,7 +145,8 @@ class Policy:
     server are among the names, without a relation. `hides`: there are rows to keep from view.
     `routines`: what may be called though the proxy cannot see its work; `memo`: what is known of that work.
     `statements`: what may be sent though it shows or keeps rows past the rewriter. `rules`: what it was compiled
-    from, for who must know what it would make of another table.
+    from, for who must know what it would make of another table. `restores`: `pgsoftproxy.restore` is there, and is
+    the one that these tables need.
     """
 
     catalog: Catalog
@@ -160,6 +161,7 @@ class Policy:
     routines: RoutineRules = field(default_factory=RoutineRules)
     statements: StatementRules = field(default_factory=StatementRules)
     rules: tuple[TableRule, ...] = ()
+    restores: bool = False
     names: Mapping[str, tuple[Relation, ...]] = field(init=False, repr=False, compare=False)
     hides: bool = field(init=False, repr=False, compare=False)
     memo: RoutineMemo = field(default_factory=RoutineMemo, init=False, repr=False, compare=False)

@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from pgsoftproxy.model.catalog import RelationKind
-from pgsoftproxy.model.policy import Mode, Policy, Protection
-
 Key = Mapping[str, Any]
 """The values of a row's primary key by column; of `ctid` alone where the table has none."""
 
@@ -122,19 +119,3 @@ class Progress:
 
 
 Observe = Callable[[Progress], None]
-
-
-def homes(policy: Policy) -> dict[int, Protection]:
-    """Map each enforced table to the one that is written in its place: of partitions, what they are parts of."""
-    found: dict[int, Protection] = {}
-    catalog = policy.catalog
-    for oid, protection in policy.protections.items():
-        if protection.mode is not Mode.ENFORCE or protection.relation.kind is RelationKind.FOREIGN:
-            continue
-        home = protection
-        above = catalog.ancestors(oid) if protection.relation.is_partition else []
-        for parent in above:
-            if parent in policy.protections and catalog.relations[parent].kind is RelationKind.PARTITIONED:
-                home = policy.protections[parent]
-        found[oid] = home
-    return found

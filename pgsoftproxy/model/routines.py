@@ -37,6 +37,9 @@ OPAQUE = frozenset(
 from the log of changes or statistics; and two that remove rows or bring them back below all rules."""
 
 
+RESTORE = "pgsoftproxy.restore"
+
+
 @dataclass(frozen=True, slots=True)
 class Routine:
     """One function, procedure or aggregate that statements can call; trigger functions are none.
@@ -63,6 +66,11 @@ class Routine:
         """Return `schema.name`, unquoted, as messages print it."""
         return f"{self.schema}.{self.name}"
 
+    @property
+    def restores(self) -> bool:
+        """Tell whether it is the function by which `migrate` lets rows be brought back."""
+        return self.label == RESTORE
+
 
 class Action(Enum):
     """What is done with a statement whose work the proxy cannot see."""
@@ -77,11 +85,13 @@ class RoutineClass(Enum):
 
     EXISTING: it calls a routine that names a protected table. BODIES: it is a DO or CREATE FUNCTION whose body
     does. OPAQUE: it runs SQL from text, reads tables by name, or is in a language that the proxy cannot read.
+    RESTORING: it calls RESTORE, which the proxy knows; whether a role may does not stand in `[routines]`.
     """
 
     EXISTING = "existing"
     BODIES = "bodies"
     OPAQUE = "opaque"
+    RESTORING = "restoring"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,7 @@ class RoutineRules:
             RoutineClass.EXISTING: self.existing,
             RoutineClass.BODIES: self.bodies,
             RoutineClass.OPAQUE: self.opaque,
+            RoutineClass.RESTORING: Action.ALLOW,
         }[kind]
 
 

@@ -5,7 +5,7 @@ a sample only when scraped, so that the query path pays one dict update. Must no
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -24,6 +24,8 @@ REWRITE_BUCKETS = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1
 CONNECT_BUCKETS = (2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 MOST_ROLES = 500
 """Distinct values of the label `role`; the role of any further one is "other"."""
+WARNED_OF = tuple(kind for kind in RoutineClass if kind is not RoutineClass.RESTORING)
+"""What is refused or let pass, as the configuration says. A restore is for a role that may or is refused."""
 
 Counts = dict[tuple[str, ...], int]
 
@@ -220,7 +222,7 @@ class _Counted(Collector):
         )  # fmt: skip
         yield _labelled(
             "warned", "Statements forwarded though the proxy cannot see their work.", ("class",),
-            _with_zeros(StatementClass, _with_zeros(RoutineClass, metrics.warned)),
+            _with_zeros(StatementClass, _with_zeros(WARNED_OF, metrics.warned)),
         )  # fmt: skip
         yield _labelled("errors", "ErrorResponses sent to clients.", ("class",), metrics.errors)
 
@@ -252,7 +254,7 @@ class _Counted(Collector):
         yield build
 
 
-def _with_zeros(labels: type[Enum], counts: Counts) -> Counts:
+def _with_zeros(labels: Iterable[Enum], counts: Counts) -> Counts:
     # A series that is there from the start can be alerted on at its first increase.
     return {**{(str(label.value),): 0 for label in labels}, **counts}
 

@@ -12,7 +12,7 @@ from pgsoftproxy.model.catalog import Relation, RelationKind
 from pgsoftproxy.model.effects import Variable
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.model.reach import STATISTICS, ViewCalls
-from pgsoftproxy.model.routines import COMPILED, OPAQUE, READABLE, Finding, Routine, RoutineClass
+from pgsoftproxy.model.routines import COMPILED, OPAQUE, READABLE, RESTORE, Finding, Routine, RoutineClass
 from pgsoftproxy.rewrite.bodies import Body, Word, read_body
 from pgsoftproxy.rewrite.body_settings import NAMING
 from pgsoftproxy.rewrite.verify import is_guarded, proves
@@ -49,7 +49,7 @@ def view_findings(view: ViewCalls, policy: Policy) -> tuple[Finding, ...]:
 
 def is_allowed(routine: Routine, policy: Policy) -> bool:
     """Tell whether the configuration allows a routine by name."""
-    return (routine.schema, routine.name) in policy.routines.allow
+    return (routine.schema, routine.name) in policy.routines.allow and not routine.restores
 
 
 def changes_of(routine: Routine, policy: Policy) -> frozenset[Variable]:
@@ -137,6 +137,8 @@ def _own(routine: Routine, policy: Policy) -> Own:
 
 
 def _judge(routine: Routine, policy: Policy) -> Own:
+    if routine.restores:
+        return (Finding(RoutineClass.RESTORING, RESTORE),), (), frozenset()
     found: list[Finding] = []
     calls = list(routine.calls)
     changes: frozenset[Variable] = frozenset()
@@ -191,7 +193,8 @@ def _read(body: Body, kind: RoutineClass, policy: Policy) -> Own:
                 if view.runs_text is not None:
                     found.append(Finding(RoutineClass.OPAQUE, f"{view.runs_text}()"))
         for routine in policy.catalog.routines_by_name.get(word.name, ()):
-            if word.called or routine.takes_row:
+            elsewhere = routine.restores and word.qualifier not in {None, routine.schema}
+            if (word.called and not elsewhere) or routine.takes_row:
                 calls.append(routine.oid)
     if body.runs_text:
         found.append(Finding(RoutineClass.OPAQUE, "EXECUTE of a computed text"))

@@ -14,9 +14,10 @@ from pgsoftproxy.db.connection import connect
 from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.db.trigger_texts import TABLES
 from pgsoftproxy.db.triggers import definitions, key_index
-from pgsoftproxy.lifecycle.restore import Scope, restore
+from pgsoftproxy.lifecycle.restore import restore
 from pgsoftproxy.model.links import KeyRule, find_links
 from pgsoftproxy.model.policy import TableRule, compile_policy
+from pgsoftproxy.model.restorable import Scope
 from pgsoftproxy.model.restore import Report, Selection, Terms
 from tests.fix_proxy import RunningProxy
 from tests.relations.schemas import Schema, Statements, random_schema
@@ -24,6 +25,8 @@ from tests.servers import Server, execute
 
 RULE = TableRule("public.*", deleted_by="deleted_by", deletion_id="deletion_id")
 CONFIG = """
+[roles.postgres]
+restore = true
 [tables."public.*"]
 deleted_by = "deleted_by"
 deletion_id = "deletion_id"
@@ -103,9 +106,10 @@ class Twins:
             raise Disagreement(self.seed, self.schema, self.log, answers)
         return answers[1]
 
-    def delete_and_restore(self, statement: str, *, by_root: bool) -> None:
+    def delete_and_restore(self, statement: str, *, by_root: bool, by_sql: bool) -> None:
         """Delete in the soft database alone and take it back; raise Disagreement unless all is as on the twin again."""
-        self.log.append(f"{statement}; -- and taken back{' by its root' if by_root else ''}")
+        how = f"{' by its root' if by_root else ''}{' in SQL' if by_sql else ''}"
+        self.log.append(f"{statement}; -- and taken back{how}")
         before = self._deletions()
         touched: set[str] = set()
         if _answer(self.soft, statement)[0] != "ok":
@@ -114,10 +118,12 @@ class Twins:
             table = f"public.{statement.split()[2]}" if by_root else None
             where = f"deletion_id = '{made}'" if by_root else None
             selection = Selection(table, where=where, deletions=() if by_root else (made,))
-            report = asyncio.run(take_back(self.dsn, selection, self.scope))
-            if not report.done:
+            report = asyncio.run(take_back(self.dsn, selection, self.scope, dry_run=by_sql))
+            if report.done is by_sql or report.conflicts:
                 raise Disagreement(self.seed, self.schema, self.log, (report, "a restore"))
             self.restored += report.rows
+            if by_sql:
+                self._restore_in_sql(made, table, report)
             touched.update(count.table for count in report.tables)
             touched.update(count.link.rpartition(".")[0] for count in report.links)
         self._put_in_order(touched)
@@ -132,6 +138,16 @@ class Twins:
         for table in tables:
             for connection in (self.owner, self.twin):
                 connection.execute(f"CLUSTER {table} USING {table.partition('.')[2]}_pkey".encode())
+
+    def _restore_in_sql(self, made: str, table: str | None, report: Report) -> None:
+        """Take a deletion back through the proxy; raise Disagreement unless it is what the command would have done."""
+        query = "SELECT table_name, rows, asked, below, parents, put_back FROM pgsoftproxy.restore(%s, deletion => %s)"
+        found = self.soft.execute(query, (table, made)).fetchall()
+        told = [(row.table, row.rows, row.asked, row.below, row.parents) for row in report.tables]
+        done = sum(link.put_back for link in report.links)
+        answers = [row[:5] for row in found if row[1]], sum(row[5] for row in found)  # type: ignore[misc]
+        if answers != (told, done):
+            raise Disagreement(self.seed, self.schema, self.log, (found, report))
 
     def _deletions(self) -> set[str]:
         tables = (f"SELECT deletion_id::text FROM t{number}" for number in range(len(self.schema.tables)))
@@ -174,11 +190,13 @@ async def scope_of(dsn: str) -> Scope:
     return Scope(policy, find_links(policy)[0])
 
 
-async def take_back(dsn: str, selection: Selection, scope: Scope | None = None) -> Report:
+async def take_back(
+    dsn: str, selection: Selection, scope: Scope | None = None, *, dry_run: bool = False
+) -> Report:
     """Restore over a direct connection."""
     known = scope or await scope_of(dsn)
     async with connect(dsn) as connection:
-        return await restore(connection, known, (selection, Terms()), lambda _: None)
+        return await restore(connection, known, (selection, Terms(dry_run=dry_run)), lambda _: None)
 
 
 def run_sequence(twins: Twins, random: Random) -> None:
@@ -186,7 +204,8 @@ def run_sequence(twins: Twins, random: Random) -> None:
     twins.log.clear()
     for statement in Statements(twins.schema, random).take(random.randint(25, 70)):
         if not twins.open and statement.startswith("DELETE") and random.random() < RESTORED:
-            twins.delete_and_restore(statement, by_root=random.random() < 0.5)
+            by_root, by_sql = random.random() < 0.5, random.random() < 0.5
+            twins.delete_and_restore(statement, by_root=by_root, by_sql=by_sql)
         if not twins.open and random.random() < 0.15:
             twins.send("BEGIN")
         twins.send(statement)

@@ -8,7 +8,7 @@ from pgsoftproxy.model.catalog import Relation
 from pgsoftproxy.model.context import EVERYTHING, VisibilityMode
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.model.reach import STATISTICS
-from pgsoftproxy.model.routines import OPAQUE, Action, Finding, Routine, RoutineClass
+from pgsoftproxy.model.routines import OPAQUE, RESTORE, Action, Finding, Routine, RoutineClass
 from pgsoftproxy.rewrite.bodies import definition_of, read_body
 from pgsoftproxy.rewrite.plan import Warned
 from pgsoftproxy.rewrite.resolve import Surroundings
@@ -26,6 +26,7 @@ _WHY = {
     RoutineClass.EXISTING: 'it names "{}", which is protected',
     RoutineClass.BODIES: 'it names "{}", which is protected',
     RoutineClass.OPAQUE: "the proxy cannot see what it reads: {}",
+    RoutineClass.RESTORING: "it may call {}",
 }
 
 
@@ -76,11 +77,7 @@ def judge_views(tag: str, references: Iterable[Reference], surroundings: Surroun
             continue  # dropped, granted, refreshed: not read by this session
         if relation is None or view is None or (relation.schema, relation.name) in policy.routines.allow:
             continue
-        findings = view_findings(view, policy)
-        if findings and surroundings.values.visibility == EVERYTHING:
-            judgement += Judgement(bypass=VisibilityMode.ALL)
-        else:
-            judgement += _judge(f'view "{relation.label}"', findings, surroundings)
+        judgement += _judge_shown(f'view "{relation.label}"', view_findings(view, policy), surroundings)
     return judgement
 
 
@@ -148,17 +145,45 @@ def _judge_routines(names: list[str], routines: Iterable[Routine], surroundings:
     for routine in routines:
         if not may_mean(names, routine, surroundings) or is_allowed(routine, surroundings.policy):
             continue
-        findings = findings_of(routine, surroundings.policy)
-        if findings and surroundings.values.visibility == EVERYTHING:
-            judgement += Judgement(bypass=VisibilityMode.ALL)
-        else:
-            judgement += _judge(f'"{routine.label}"', findings, surroundings)
+        judgement += _judge_shown(
+            f'"{routine.label}"', findings_of(routine, surroundings.policy), surroundings
+        )
     return judgement
+
+
+def _judge_shown(what: str, findings: tuple[Finding, ...], surroundings: Surroundings) -> Judgement:
+    """Judge what is called; to a role that sees every row it can show nothing new."""
+    restoring = tuple(finding for finding in findings if finding.kind is RoutineClass.RESTORING)
+    if surroundings.values.visibility != EVERYTHING or findings == restoring:
+        return _judge(what, findings, surroundings)
+    return _judge(what, restoring, surroundings) + Judgement(bypass=VisibilityMode.ALL)
+
+
+def _require_restore(what: str, surroundings: Surroundings) -> None:
+    """Refuse a call of the function that restores to a role that may not, and while it does not know all tables."""
+    role, policy = surroundings.context.role, surroundings.policy
+    if not policy.hides:
+        return
+    if not surroundings.may_restore:
+        calls = "" if what == f'"{RESTORE}"' else f'; {what} may call "{RESTORE}"'
+        raise StatementRefused(
+            f'permission denied: role "{role}" may not restore{calls}',
+            hint=f"Grant it in the proxy's configuration: [roles.{role}] restore = true",
+            sqlstate="42501",
+        )
+    if not policy.restores:
+        raise StatementRefused(
+            f'"{RESTORE}" is not the one that the present tables and configuration need',
+            hint="Run pgsoftproxy migrate.",
+        )
 
 
 def _judge(what: str, findings: Iterable[Finding], surroundings: Surroundings) -> Judgement:
     judgement = NOTHING
-    for finding in findings:
+    every = tuple(findings)
+    if any(finding.kind is RoutineClass.RESTORING for finding in every):
+        _require_restore(what, surroundings)
+    for finding in every:
         if finding.observed:
             judgement += Judgement(observed=(finding.what,))
             continue

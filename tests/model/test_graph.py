@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from pgsoftproxy.lifecycle.graph import parents_first
+from pgsoftproxy.model.graph import parents_first
 
 
 @pytest.mark.parametrize(
