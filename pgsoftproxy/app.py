@@ -81,6 +81,7 @@ class App:
         self._store = PolicyStore(read, _rules(settings), reporter)
         services = self._services(settings, reporter)
         self._listener = Listener(services, settings.limits.connections)
+        self._audits = Audits(_audit_command(source), self._metrics, self._logger)
         self._ops: OpsServer | None = None
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
@@ -93,7 +94,8 @@ class App:
         await self._open_catalog()
         self._ops = OpsServer(settings.metrics.host, settings.metrics.port, self._metrics)
         port = await self._listener.open(settings.listen.host, settings.listen.port)
-        self._start_audits()
+        self._audits.set_interval(settings.audit.interval)
+        self._tasks.start(self._audits.keep(), "audit")
         self._take_signals()
         self._tasks.start(self._store.keep_fresh(settings.control.refresh_interval), "keep catalogs fresh")
         self._logger.info(
@@ -104,16 +106,6 @@ class App:
             metrics_port=self._ops.port,
             version=__version__,
         )
-
-    def _start_audits(self) -> None:
-        interval = self._settings.audit.interval
-        if interval > 0:
-            flags = [part for override in self._source.overrides for part in ("--set", override)]
-            command = [sys.executable, "-m", "pgsoftproxy", "audit", "--metrics", "--fail-on", "never"]
-            audits = Audits(
-                [*command, "--config", str(self._source.path), *flags], self._metrics, self._logger
-            )
-            self._tasks.start(audits.keep(interval), "audit")
 
     async def stopped(self) -> None:
         """Wait until told to stop, and until the sessions have ended or are ended."""
@@ -200,12 +192,19 @@ class App:
                 self._metrics.reloads[(Reload.FAILED.value,)] += 1
                 self._logger.error("reload_refused", problems=list(error.problems))
                 return
+            self._audits.set_interval(settings.audit.interval)
             unchanged = self._settings
             waiting = [name for name in FIXED_AT_START if getattr(settings, name) != getattr(unchanged, name)]
             if waiting:
                 self._logger.warning("reload_needs_restart", sections=waiting)
             self._metrics.reloads[(Reload.OK.value,)] += 1
             self._logger.info("reloaded", databases=len(self._store.databases))
+
+
+def _audit_command(source: Source) -> list[str]:
+    flags = [part for override in source.overrides for part in ("--set", override)]
+    command = [sys.executable, "-m", "pgsoftproxy", "audit", "--metrics", "--fail-on", "never"]
+    return [*command, "--config", str(source.path), *flags]
 
 
 async def _read_catalog(dsn: str, database: str | None) -> Catalog:

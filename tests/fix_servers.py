@@ -8,6 +8,7 @@ takes those of 15 and 18 that can be had, and says at its end which it did not.
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -95,6 +96,22 @@ def database(server: Server) -> Iterator[Database]:
     yield made
     print(server.log()[before:])  # pytest shows it where the test failed
     execute(server.dsn(), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def new_role(server: Server, attributes: str = "") -> Iterator[str]:
+    """Give the name of a new role; whatever refers to it must be gone at the end."""
+    name = f"role_{uuid4().hex[:12]}"
+    execute(server.dsn(), f"CREATE ROLE {name} {attributes}")
+    yield name
+    execute(server.dsn(), f"DROP ROLE {name}")
+
+
+@pytest.fixture
+def role(server: Server) -> Iterator[str]:
+    """Give the name of a new role; what it holds in a test's database goes with that."""
+    with new_role(server) as name:
+        yield name
 
 
 @pytest.fixture

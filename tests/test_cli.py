@@ -6,10 +6,9 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -58,15 +57,6 @@ def shop(database: Database) -> Database:
     """Give a database with tables of every sort."""
     database.execute(SHOP)
     return database
-
-
-@pytest.fixture
-def role(server: Server) -> Iterator[str]:
-    """Give the name of a new role."""
-    name = f"role_{uuid4().hex[:12]}"
-    execute(server.dsn(), f"CREATE ROLE {name}")
-    yield name
-    execute(server.dsn(), f"DROP ROLE {name}")
 
 
 @pytest.fixture

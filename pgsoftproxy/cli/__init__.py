@@ -174,6 +174,9 @@ def _migrate(
     exclusions: Annotated[
         bool, typer.Option("--exclusions", help="With exclusion constraints, which are rebuilt under a lock.")
     ] = False,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="With stored views that show deleted rows: they keep them out.")
+    ] = False,
     lock_timeout: Annotated[
         float, typer.Option("--lock-timeout", min=0.01, help="Seconds that one attempt waits for a lock.")
     ] = 2.0,
@@ -191,7 +194,7 @@ def _migrate(
     """
     from pgsoftproxy.cli.migrate import Order, Output, migrate
 
-    asked = {"rls": rls, "view": views, "exclusion": exclusions}
+    asked = {"rls": rls, "view": views, "exclusion": exclusions, "stored": stored}
     order = Order(
         database,
         dsn,

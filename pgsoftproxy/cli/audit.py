@@ -5,7 +5,7 @@ The work is done in db and schema. Reads only.
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from pgsoftproxy.errors import ConfigError
 from pgsoftproxy.model.links import KeyRule
 from pgsoftproxy.model.policy import Protection, TableRule, compile_policy
 from pgsoftproxy.schema.audit.checks import BY_ID, audit
-from pgsoftproxy.schema.audit.finding import Ignored, Report, Severity
+from pgsoftproxy.schema.audit.finding import Accepted, Ignored, Report, Severity
 from pgsoftproxy.schema.audit.ground import Read, set_ground
 from pgsoftproxy.schema.plan import Wanted
 from pgsoftproxy.settings import Settings, load
@@ -39,30 +39,36 @@ class Request:
     form: Form
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Findings that are not to be told, and those that are accepted."""
+
+    ignored: tuple[Ignored, ...]
+    accepted: tuple[Accepted, ...]
+
+
 def run(config: Path, overrides: Sequence[str], request: Request) -> int:
     """Audit and print; return the exit code. Raises ConfigError and UpstreamUnavailable."""
     settings = load(config, os.environ, overrides)
-    ignored = _ignored((*settings.audit.ignore, *request.ignore))
+    known = Known(_ignored((*settings.audit.ignore, *request.ignore)), _accepted(settings.audit.accept))
     limit = _limit(request.fail_on)
-    reports = asyncio.run(_reports(settings, request, ignored))
+    reports = asyncio.run(_reports(settings, request, known))
     typer.echo(show(reports, request.form), nl=False)
     found = (finding.severity.rank for report in reports for finding in report.findings)
     return FAILED if any(rank <= limit for rank in found) else DONE
 
 
-async def _reports(settings: Settings, request: Request, ignored: tuple[Ignored, ...]) -> list[Report]:
+async def _reports(settings: Settings, request: Request, known: Known) -> list[Report]:
     if request.database is not None:
-        return [await _report(settings, request.database, request, ignored)]
-    reports = [await _report(settings, None, request, ignored)]
+        return [await _report(settings, request.database, request, known)]
+    reports = [await _report(settings, None, request, known)]
     others = [name for name in settings.databases if name != reports[0].database]
-    return [*reports, *[await _report(settings, name, request, ignored) for name in others]]
+    return [*reports, *[await _report(settings, name, request, known) for name in others]]
 
 
-async def _report(
-    settings: Settings, database: str | None, request: Request, ignored: tuple[Ignored, ...]
-) -> Report:
+async def _report(settings: Settings, database: str | None, request: Request, known: Known) -> Report:
     dsn = settings.control.dsn
-    wanted = Wanted(settings.rules(), settings.grants(), settings.key_rules())
+    wanted = Wanted(settings.rules(), settings.grants(), settings.key_rules(), settings.routine_rules())
     catalog = await load_catalog(dsn, database)
     state = await load_state(dsn, database, with_history=False)
     counted: list[Protection] = []
@@ -73,18 +79,23 @@ async def _report(
     every: list[TableRule | KeyRule] = [*wanted.rules, *wanted.keys]
     # A rule for every database may name a table that only the control connection's own has.
     own = None if database is None else frozenset(rule.origin for rule in every if rule.database == database)
-    ground = set_ground(wanted, Read(catalog, state, evidence, own), settings.routine_rules())
-    return audit(ground, ignored)
+    ground = set_ground(wanted, Read(catalog, state, evidence, own))
+    return audit(ground, known.ignored, known.accepted)
 
 
-def _ignored(texts: tuple[str, ...]) -> tuple[Ignored, ...]:
+def _ignored(texts: tuple[str, ...], key: str = "ignore") -> tuple[Ignored, ...]:
     ignored = tuple(Ignored.parse(text) for text in texts)
     unknown = [one.check for one in ignored if one.check not in BY_ID]
     if unknown:
         raise ConfigError(
-            tuple(f'ignore: there is no check "{check}"; checks are {_listed()}' for check in unknown)
+            tuple(f'{key}: there is no check "{check}"; checks are {_listed()}' for check in unknown)
         )
     return ignored
+
+
+def _accepted(reasons: Mapping[str, str]) -> tuple[Accepted, ...]:
+    which = _ignored(tuple(reasons), "accept")
+    return tuple(Accepted(one, reason) for one, reason in zip(which, reasons.values(), strict=True))
 
 
 def _listed() -> str:

@@ -41,7 +41,7 @@ class Order:
         """Return the kinds of step that are asked for. Raises ConfigError for one that does not exist."""
         only, skip = _kinds("--only", self.only), _kinds("--skip", self.skip)
         asked = frozenset(Kind(name) for name in self.optional)
-        every = frozenset(Kind) if self.down else frozenset(Kind) - OPTIONAL
+        every = frozenset(Kind) if self.down else frozenset(Kind) - frozenset(OPTIONAL)
         return ((only or every) | asked) - skip
 
 
@@ -75,7 +75,7 @@ async def _plan(settings: Settings, order: Order, kinds: frozenset[Kind]) -> Pla
     dsn = order.dsn or settings.control.dsn
     catalog = await load_catalog(dsn, order.database)
     state = await load_state(dsn, order.database, with_history=True)
-    wanted = Wanted(settings.rules(), settings.grants(), settings.key_rules())
+    wanted = Wanted(settings.rules(), settings.grants(), settings.key_rules(), settings.routine_rules())
     if order.down:
         scene, _, _ = set_scene(wanted, catalog, state)
         return plan_down(scene, kinds)

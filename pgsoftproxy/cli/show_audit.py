@@ -10,11 +10,15 @@ from typing import Any, assert_never
 
 from pgsoftproxy import __version__
 from pgsoftproxy.schema.audit.checks import CHECKS, Check
-from pgsoftproxy.schema.audit.finding import Finding, Report, Severity, TableFigures
+from pgsoftproxy.schema.audit.finding import By, Finding, Mend, Report, Severity, TableFigures
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 UNKNOWN = "?"
+ACCEPTING = (
+    "what is to stay as it is, with the reason: [audit.accept] "
+    '"check:object" = "why"; it is told as accepted then, and fails nothing'
+)
 
 
 class Form(Enum):
@@ -58,9 +62,16 @@ def _text(report: Report) -> str:
     if report.findings:
         table = Table("", "check", "object", "why", "mend", show_lines=True)
         for finding in report.findings:
-            cells = (finding.check, finding.object, finding.found.why, finding.found.mend)
+            cells = (finding.check, finding.object, finding.found.why, _mend(finding.found.mend))
             severity = Text(finding.severity.value, style=STYLES[finding.severity])
             table.add_row(severity, *(Text(cell) for cell in cells))
+        console.print(table)
+        console.print(Text(ACCEPTING))
+    if report.accepted:
+        table = Table("accepted", "object", "why", "reason", show_lines=True)
+        for finding, reason in report.accepted:
+            cells = (finding.check, finding.object, finding.found.why, reason)
+            table.add_row(*(Text(cell) for cell in cells))
         console.print(table)
     if report.figures:
         table = Table("table", "rows", "deleted", "share", "size", "bloat")
@@ -70,6 +81,20 @@ def _text(report: Report) -> str:
     for line in report.unseen:
         console.print(Text(f"not seen: {line}"))
     return out.getvalue()
+
+
+def _mend(mend: Mend) -> str:
+    match mend.by:
+        case By.MIGRATE:
+            return f"{mend.command} does it:\n{mend.text}"
+        case By.SQL:
+            return f"for you to decide, as SQL:\n{mend.text}"
+        case By.CONFIGURATION:
+            return f"for you to decide, in the configuration:\n{mend.text}"
+        case By.HAND:
+            return mend.text
+        case _:
+            assert_never(mend.by)
 
 
 def _plural(count: int) -> str:
@@ -93,6 +118,7 @@ def _as_json(reports: Sequence[Report]) -> dict[str, Any]:
             {
                 "database": report.database,
                 "findings": [_finding(finding) for finding in report.findings],
+                "accepted": [{**_finding(finding), "reason": reason} for finding, reason in report.accepted],
                 "tables": [_figures(figures) for figures in report.figures],
                 "unseen": list(report.unseen),
             }
@@ -109,8 +135,10 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "kind": found.subject.kind.value,
         "object": finding.object,
         "why": found.why,
-        "mend": found.mend,
-        "is_sql": found.is_sql,
+        "mend": found.mend.text,
+        "is_sql": found.mend.is_sql,
+        "by": found.mend.by.value,
+        "command": found.mend.command,
         "origin": found.origin or None,
     }
 
@@ -135,6 +163,10 @@ def _as_sarif(reports: Sequence[Report]) -> dict[str, Any]:
         "rules": [_sarif_rule(check) for check in CHECKS],
     }
     results = [_sarif_result(finding, places) for report in reports for finding in report.findings]
+    for report in reports:
+        for finding, reason in report.accepted:
+            suppression = {"kind": "external", "status": "accepted", "justification": reason}
+            results.append({**_sarif_result(finding, places), "suppressions": [suppression]})
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -164,7 +196,7 @@ def _sarif_result(finding: Finding, places: dict[str, int]) -> dict[str, Any]:
         "ruleIndex": places[finding.check],
         "level": finding.severity.value,
         "message": {
-            "text": f"{subject.kind.value} {subject.name}: {finding.found.why}\n{finding.found.mend}"
+            "text": f"{subject.kind.value} {subject.name}: {finding.found.why}\n{finding.found.mend.text}"
         },
         "locations": [location],
         "partialFingerprints": {"object/v1": f"{finding.check} {name}"},
@@ -179,6 +211,11 @@ def _metrics(reports: Sequence[Report]) -> Iterator[str]:
         for check in CHECKS:
             labels = _labels(database=report.database, check=check.id, severity=check.severity.value)
             yield f"pgsoftproxy_audit_findings{labels} {counts[check.id]}"
+    yield "# HELP pgsoftproxy_audit_accepted_findings Findings of `pgsoftproxy audit` that were accepted."
+    yield "# TYPE pgsoftproxy_audit_accepted_findings gauge"
+    for report in reports:
+        labels = _labels(database=report.database)
+        yield f"pgsoftproxy_audit_accepted_findings{labels} {len(report.accepted)}"
     gauges = (
         ("table_rows", "Rows of a protected table, deleted ones included.", "rows"),
         ("table_deleted_rows", "Deleted rows of a protected table.", "deleted"),

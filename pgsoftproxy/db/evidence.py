@@ -19,6 +19,8 @@ from pgsoftproxy.model.evidence import (
     Count,
     Event,
     Evidence,
+    Member,
+    Publication,
     Published,
     RuleEvidence,
     Signature,
@@ -29,6 +31,7 @@ from pgsoftproxy.model.policy import Protection
 from pgsoftproxy.model.routines import Routine
 
 TRIGGER_BITS = {4: Event.INSERT, 8: Event.DELETE, 16: Event.UPDATE, 32: Event.TRUNCATE}
+ROW, BEFORE, INSTEAD = 1, 2, 64
 """Of pg_trigger.tgtype."""
 RULE_EVENTS = {"1": Event.SELECT, "2": Event.UPDATE, "3": Event.INSERT, "4": Event.DELETE}
 """Of pg_rewrite.ev_type."""
@@ -61,8 +64,9 @@ async def _read(connection: Connection, count: list[Protection]) -> Evidence:
             for oid, name, event, definition in await rows(queries.RULES)
             if definition is not None
         ),
-        options={row[0]: tuple(row[1]) for row in await rows(queries.OPTIONS)},
         published=tuple(Published(*row) for row in await rows(queries.PUBLISHED)),
+        publications=await _publications(connection),
+        definitions=dict(await rows(queries.DEFINITIONS)),
         logins=frozenset(row[0] for row in await rows(queries.LOGINS)),
         storage={row[0]: Storage(*row[1:]) for row in await rows(queries.STORAGE)},
         statistics=statistics,
@@ -71,9 +75,25 @@ async def _read(connection: Connection, count: list[Protection]) -> Evidence:
     )
 
 
+async def _publications(connection: Connection) -> tuple[Publication, ...]:
+    if connection.info.server_version < 150000:
+        return ()
+    members: dict[str, list[Member]] = defaultdict(list)
+    for name, oid, columns, row_filter in await (
+        await connection.execute(queries.MEMBERS.encode())
+    ).fetchall():
+        members[name].append(Member(oid, tuple(columns), row_filter))
+    found = await (await connection.execute(queries.PUBLICATIONS.encode())).fetchall()
+    return tuple(
+        Publication(name, every_table, schemas, via_root, publish, tuple(members[name]))
+        for name, every_table, schemas, via_root, publish in found
+    )
+
+
 def _trigger(relation: int, name: str, function: int, bits: int, definition: str) -> TriggerEvidence:
     events = frozenset(event for bit, event in TRIGGER_BITS.items() if bits & bit)
-    return TriggerEvidence(relation, name, function, events, definition)
+    after_row = bool(bits & ROW) and not bits & (BEFORE | INSTEAD)
+    return TriggerEvidence(relation, name, function, events, definition, after_row)
 
 
 def _signature(row: tuple[Any, ...]) -> Signature:

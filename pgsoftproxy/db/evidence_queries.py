@@ -52,22 +52,37 @@ JOIN pg_rewrite AS r ON r.ev_class = c.oid AND r.rulename <> '_RETURN' AND r.ev_
 ORDER BY r.ev_class, r.rulename
 """  # noqa: S608 (likewise)
 
-OPTIONS = f"""
-SELECT c.oid::int8, c.reloptions::text[] FROM {_USER_RELATIONS}
-WHERE c.relkind IN ('v', 'm') AND c.reloptions IS NOT NULL ORDER BY 1
-"""  # noqa: S608 (likewise)
-
 PUBLISHED = """
-SELECT v.pubname, c.oid::int8, to_jsonb(v) ->> 'rowfilter',
-       b.puballtables OR NOT EXISTS (
-           SELECT FROM pg_publication_rel AS r WHERE r.prpubid = b.oid
-               AND (r.prrelid = c.oid OR r.prrelid IN (SELECT a.relid FROM pg_partition_ancestors(c.oid) AS a)))
+SELECT v.pubname, c.oid::int8, to_jsonb(v) ->> 'rowfilter'
 FROM pg_publication_tables AS v
-JOIN pg_publication AS b ON b.pubname = v.pubname
 JOIN pg_namespace AS n ON n.nspname = v.schemaname
 JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = v.tablename
 ORDER BY 1, 2
 """
+
+PUBLICATIONS = """
+SELECT b.pubname, b.puballtables, EXISTS (SELECT FROM pg_publication_namespace AS s WHERE s.pnpubid = b.oid),
+       b.pubviaroot, concat_ws(', ', CASE WHEN b.pubinsert THEN 'insert' END, CASE WHEN b.pubupdate THEN 'update' END,
+                               CASE WHEN b.pubdelete THEN 'delete' END, CASE WHEN b.pubtruncate THEN 'truncate' END)
+FROM pg_publication AS b ORDER BY 1
+"""
+
+MEMBERS = """
+SELECT b.pubname, r.prrelid::int8,
+       ARRAY(SELECT a.attname::text FROM pg_attribute AS a
+             WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs::int2[]) ORDER BY a.attnum),
+       pg_get_expr(r.prqual, r.prrelid)
+FROM pg_publication_rel AS r JOIN pg_publication AS b ON b.oid = r.prpubid ORDER BY 1, 2
+"""
+"""Both from 15 on."""
+
+DEFINITIONS = f"""
+SELECT p.oid::int8, pg_get_functiondef(p.oid)
+FROM pg_proc AS p
+JOIN pg_namespace AS n ON n.oid = p.pronamespace AND {_NOT_OURS}
+JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql')
+WHERE p.prokind IN ('f', 'p') ORDER BY 1
+"""  # noqa: S608 (likewise)
 
 LOGINS = "SELECT r.rolname FROM pg_roles AS r WHERE r.rolcanlogin ORDER BY 1"
 

@@ -26,6 +26,8 @@ from pgsoftproxy.model.steps import Kind, Statement, Step
 IN_THE_WAY = (errors.LockNotAvailable, errors.DeadlockDetected)
 TOLD_EVERY = 0.5
 """Seconds between two looks at how far an index is."""
+LATEST = frozenset({Kind.UNIQUE, Kind.EXCLUSION, Kind.STORED})
+"""What may be done again because somebody has made the object anew: the way back leads to what was there last."""
 LOST = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow)
 
 
@@ -162,7 +164,8 @@ class Runner:
     async def _record(self, step: Step) -> None:
         down = Jsonb([statement_to_json(statement) for statement in step.down])
         values = (step.id, step.kind.value, step.title, step.table, down)
-        await self._connection.execute(queries.RECORD, values)
+        record = queries.RECORD_LATEST if step.kind in LATEST and step.is_atomic else queries.RECORD
+        await self._connection.execute(record, values)
 
     async def _forget(self, step: Step) -> None:
         if step.kind is not Kind.SCHEMA:

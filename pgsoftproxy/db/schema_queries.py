@@ -83,6 +83,11 @@ LEFT JOIN pg_description AS d ON d.classoid = 'pg_class'::regclass AND d.objoid 
 WHERE c.relkind = 'v' AND starts_with(c.relname, 'live_') ORDER BY 1, 2
 """
 
+VIEW_OPTIONS = f"""
+SELECT c.oid::int8, c.reloptions::text[] FROM {_USER_RELATIONS}
+WHERE c.relkind IN ('v', 'm') AND c.reloptions IS NOT NULL ORDER BY 1
+"""  # noqa: S608 (constants of this file and its neighbour)
+
 ROLES = "SELECT rolname FROM pg_roles ORDER BY 1"
 
 NOTED = "SELECT EXISTS (SELECT FROM pgsoftproxy.journal) OR EXISTS (SELECT FROM pgsoftproxy.ledger)"
@@ -102,6 +107,7 @@ RECORD = """
 INSERT INTO pgsoftproxy.steps (id, kind, title, table_name, down) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (id) DO NOTHING
 """
+RECORD_LATEST = RECORD.replace("NOTHING", "UPDATE SET down = excluded.down, at = excluded.at")
 FORGET = "DELETE FROM pgsoftproxy.steps WHERE id = %s"
 
 LOCK = "SELECT pg_try_advisory_lock(hashtextextended('pgsoftproxy migrate', 0))"

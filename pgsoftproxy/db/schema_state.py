@@ -48,6 +48,7 @@ async def _read_state(connection: Connection, with_history: bool) -> SchemaState
         own=own,
         noted=noted,
         views={(row[0], row[1]): row[2] for row in await _rows(connection, queries.VIEWS)},
+        view_options={row[0]: tuple(row[1]) for row in await _rows(connection, queries.VIEW_OPTIONS)},
         roles=frozenset(row[0] for row in await _rows(connection, queries.ROLES)),
         applied=tuple(_applied(row) for row in applied),
     )

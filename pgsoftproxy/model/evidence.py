@@ -32,13 +32,14 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class TriggerEvidence:
-    """One trigger that is not ours; `relation` and `function` are oids."""
+    """One trigger that is not ours; `relation` and `function` are oids; `after_row`: AFTER, FOR EACH ROW."""
 
     relation: int
     name: str
     function: int
     events: frozenset[Event]
     definition: str
+    after_row: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,37 @@ class RuleEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One table of a publication; `whole` is FOR ALL TABLES or IN SCHEMA."""
+    """One table whose rows a publication sends, for whatever reason."""
 
     publication: str
     relation: int
     row_filter: str | None = None
-    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One table that a publication names itself, with its list of columns and its row filter, if it has them."""
+
+    relation: int
+    columns: tuple[str, ...] = ()
+    row_filter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One publication as it was made; `schemas`: it has whole schemas; `publish` lists the operations."""
+
+    name: str
+    every_table: bool
+    schemas: bool
+    via_root: bool
+    publish: str
+    members: tuple[Member, ...] = ()
+
+    @property
+    def given(self) -> frozenset[int]:
+        """Return the tables that it names."""
+        return frozenset(member.relation for member in self.members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +126,18 @@ class Evidence:
     signatures: Mapping[int, Signature] = field(default_factory=dict)
     arguments: Mapping[int, str] = field(default_factory=dict)
     rules: tuple[RuleEvidence, ...] = ()
-    options: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     published: tuple[Published, ...] = ()
+    publications: tuple[Publication, ...] = ()
+    definitions: Mapping[int, str] = field(default_factory=dict)
     logins: frozenset[str] = frozenset()
     storage: Mapping[int, Storage] = field(default_factory=dict)
     statistics: Mapping[int, Mapping[str, ColumnStatistics]] = field(default_factory=dict)
     counts: Mapping[int, Count] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
-    """`arguments`: those of each routine as the server prints them, to name it by; `options` those of views."""
+    """`arguments`: those of each routine as the server prints them, to name it by.
+
+    `definitions`: their CREATE. `publications` are known from 15 on.
+    """
 
     def within(self, relations: Collection[int]) -> "Evidence":
         """Return what is about these relations: others were made since they were read."""
@@ -116,4 +146,8 @@ class Evidence:
             triggers=tuple(one for one in self.triggers if one.relation in relations),
             rules=tuple(one for one in self.rules if one.relation in relations),
             published=tuple(one for one in self.published if one.relation in relations),
+            publications=tuple(
+                replace(one, members=tuple(member for member in one.members if member.relation in relations))
+                for one in self.publications
+            ),
         )

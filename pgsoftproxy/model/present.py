@@ -98,6 +98,8 @@ class Applied:
 class SchemaState:
     """All of it, for one database. `tables`, like `indexes` by relation, are keyed by oid.
 
+    `view_options` are those of views, by oid, as name=value.
+
     `own` names the tables of schema pgsoftproxy; `noted` tells whether any row is in journal or ledger. `views` maps
     (schema, name) of each view of ours to its comment.
     """
@@ -109,6 +111,7 @@ class SchemaState:
     own: frozenset[str] = frozenset()
     noted: bool = False
     views: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    view_options: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     roles: frozenset[str] = frozenset()
     applied: tuple[Applied, ...] = ()
 

@@ -20,11 +20,18 @@ class Kind(Enum):
     REVOKE = "revoke"
     RLS = "rls"
     VIEW = "view"
+    STORED = "stored"
 
 
-OPTIONAL = frozenset({Kind.EXCLUSION, Kind.RLS, Kind.VIEW})
-"""Kinds that are planned only when they are asked for."""
+OPTIONAL = {
+    Kind.EXCLUSION: "--exclusions",
+    Kind.RLS: "--rls",
+    Kind.VIEW: "--views",
+    Kind.STORED: "--stored",
+}
+"""Kinds that are planned only when they are asked for, and the option that asks."""
 UNDONE = (
+    Kind.STORED,
     Kind.VIEW,
     Kind.RLS,
     Kind.REVOKE,

@@ -5,6 +5,7 @@ end them. Must not know what is audited.
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 
@@ -27,17 +28,32 @@ class Audits(Collector):
         self._command = tuple(command)
         self._logger = logger
         self._families: tuple[Metric, ...] = ()
+        self._interval = 0.0
+        self._changed = asyncio.Event()
         metrics.registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the figures; called on the thread that serves a scrape."""
         yield from self._families
 
-    async def keep(self, interval: float) -> None:
-        """Audit now and each `interval` seconds; never returns."""
+    def set_interval(self, interval: float) -> None:
+        """Audit each `interval` seconds from now on, or not at all if that is 0; then there are no figures."""
+        if interval != self._interval:
+            self._interval = interval
+            self._changed.set()
+
+    async def keep(self) -> None:
+        """Audit as often as it was told to; never returns."""
         while True:
-            await self.audit()
-            await asyncio.sleep(interval)
+            self._changed.clear()
+            if self._interval > 0:
+                await self.audit()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._interval):
+                        await self._changed.wait()
+            else:
+                self._families = ()
+                await self._changed.wait()
 
     async def audit(self) -> None:
         """Audit once; what fails is logged, and the figures stay as they were."""

@@ -45,9 +45,11 @@ def column_of(node: Node, protection: Protection) -> GuardColumn:
 
 
 def as_printed(column: GuardColumn, *, sole: bool) -> GuardColumn:
-    """Return a column as the server prints it: without the schema, and alone where there is only one source."""
-    ((*_, qualifier, name),) = column.spellings
-    return replace(column, spellings=((qualifier, name), *(((name,),) if sole else ())))
+    """Return a column as it stands in stored SQL: the server prints it without the schema, and alone where there is
+    only one source; authors may write the schema too.
+    """
+    (whole,) = column.spellings
+    return replace(column, spellings=(whole, whole[-2:], *((whole[-1:],) if sole else ())))
 
 
 def conjuncts(condition: Node | None) -> list[Node]:

@@ -37,24 +37,63 @@ class Code:
     computed: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One piece of SQL of a body, as it stands there but for its INTO; `dynamic`: its value is run as SQL."""
+
+    query: str
+    mode: int
+    dynamic: bool = False
+
+    def runnable(self) -> tuple[str, tuple[int, int]]:
+        """Return it as a statement, and which place of that is which of the query."""
+        if self.mode == STATEMENT:
+            return self.query, (0, 0)
+        start = 0
+        if self.mode != EXPRESSION:
+            # `a[i] := expression`: a target may hold subscripts, which are expressions too, but no sub-select.
+            places = [place for place in (self.query.find(":="), self.query.find("=")) if place >= 0]
+            if places:
+                start = len(self.query) - len(self.query[min(places) :].lstrip(":="))
+        return f"SELECT {self.query[start:]}", (len("SELECT "), start)
+
+    @property
+    def literal(self) -> str | None:
+        """Return the value of a dynamic text that is one literal. Raises StatementRefused."""
+        (tree,) = parse(f"SELECT {self.query}")
+        targets = tree["stmt"]["SelectStmt"].get("targetList", [])
+        value = targets[0].get("ResTarget", {}).get("val", {}) if len(targets) == 1 else {}
+        text = constant(value) if "A_Const" in value else None
+        return text if isinstance(text, str) else None
+
+
 def read_code(body: str, signature: Signature) -> Code | None:
     """Return what a body runs, None if it cannot be told."""
-    found = _parsed(body, signature, "text") or _parsed(body, signature, "record")
-    if found is None:
+    texts = read_texts(body, signature)
+    if texts is None:
         return None
     statements: list[Node] = []
     computed: list[str] = []
-    for key, query, mode in _expressions(found):
+    for text in texts:
         try:
-            if key in {"dynquery", "dynamic"}:
-                statements.extend(_literal(query) or ())
-                if _literal(query) is None:
-                    computed.append(query)
+            run = text.literal if text.dynamic else text.runnable()[0]
+            if run is None:
+                computed.append(text.query)
             else:
-                statements.extend(_trees(query, mode))
+                statements.extend(statement["stmt"] for statement in parse(run))
         except StatementRefused:
             return None
     return Code(tuple(statements), tuple(computed))
+
+
+def read_texts(body: str, signature: Signature) -> tuple[Text, ...] | None:
+    """Return each piece of SQL of a body, None if it cannot be told."""
+    found = _parsed(body, signature, "text") or _parsed(body, signature, "record")
+    if found is None:
+        return None
+    return tuple(
+        Text(query, mode, key in {"dynquery", "dynamic"}) for key, query, mode in _expressions(found)
+    )
 
 
 def _parsed(body: str, signature: Signature, unknown: str) -> Any:
@@ -66,25 +105,6 @@ def _parsed(body: str, signature: Signature, unknown: str) -> Any:
         return json.loads(parse_plpgsql_json(f"{_head(signature)} LANGUAGE plpgsql AS {MARK}{plain}{MARK}"))
     except (ParseError, UnicodeError, ValueError, RecursionError):
         return None
-
-
-def _trees(query: str, mode: int) -> list[Node]:
-    if mode == EXPRESSION:
-        query = f"SELECT {query}"
-    elif mode != STATEMENT:
-        # `a[i] := expression`: a target may hold subscripts, which are expressions too, but no sub-select.
-        places = [place for place in (query.find(":="), query.find("=")) if place >= 0]
-        query = f"SELECT {query[min(places) :].lstrip(':=')}" if places else f"SELECT {query}"
-    return [statement["stmt"] for statement in parse(query)]
-
-
-def _literal(query: str) -> list[Node] | None:
-    """Return the statements of a dynamic text that is one literal."""
-    (tree,) = parse(f"SELECT {query}")
-    targets = tree["stmt"]["SelectStmt"].get("targetList", [])
-    value = targets[0].get("ResTarget", {}).get("val", {}) if len(targets) == 1 else {}
-    text = constant(value) if "A_Const" in value else None
-    return [statement["stmt"] for statement in parse(text)] if isinstance(text, str) else None
 
 
 def _expressions(root: Any) -> Iterator[tuple[str, str, int]]:

@@ -1,13 +1,14 @@
 """The plan of a migration: the difference between what a configuration asks for and what a database has. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pgsoftproxy.model.catalog import Catalog
 from pgsoftproxy.model.context import Grant
 from pgsoftproxy.model.links import KeyRule, find_links
 from pgsoftproxy.model.policy import Problem, TableRule, compile_policy
 from pgsoftproxy.model.present import SchemaState
+from pgsoftproxy.model.routines import RoutineRules
 from pgsoftproxy.model.steps import OPTIONAL, Kind, Plan, Remark, Step
 from pgsoftproxy.schema.columns import MissingColumn, column_steps, missing_columns, with_columns
 from pgsoftproxy.schema.direct import row_security_remarks, row_security_steps, view_remarks, view_steps
@@ -15,9 +16,10 @@ from pgsoftproxy.schema.equipment import equipment_steps, schema_step
 from pgsoftproxy.schema.indexes import index_steps
 from pgsoftproxy.schema.privileges import revoke_steps
 from pgsoftproxy.schema.scene import Scene
+from pgsoftproxy.schema.stored import stored_remarks, stored_steps
 from pgsoftproxy.schema.unique import unique_remarks, unique_steps
 
-ALL = frozenset(Kind) - OPTIONAL
+ALL = frozenset(Kind) - frozenset(OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Wanted:
     rules: tuple[TableRule, ...]
     grants: Mapping[str, Grant]
     keys: tuple[KeyRule, ...] = ()
+    routines: RoutineRules = field(default_factory=RoutineRules)
 
 
 def plan(
@@ -47,6 +50,7 @@ def set_scene(
     """Compile the policy as it will be once the missing columns are there."""
     columns = missing_columns(wanted.rules, catalog)
     policy, problems = compile_policy(wanted.rules, wanted.grants, with_columns(catalog, columns))
+    policy = replace(policy, routines=wanted.routines)
     links, unknown = find_links(policy, wanted.keys)
     return Scene(policy, links, state), (*problems, *unknown), columns
 
@@ -58,6 +62,7 @@ def _steps(scene: Scene) -> Iterator[Step]:
     yield from revoke_steps(scene)
     yield from row_security_steps(scene)
     yield from view_steps(scene)
+    yield from stored_steps(scene)
 
 
 def _remarks(scene: Scene, kinds: frozenset[Kind]) -> Iterator[Remark]:
@@ -66,3 +71,5 @@ def _remarks(scene: Scene, kinds: frozenset[Kind]) -> Iterator[Remark]:
         yield from row_security_remarks(scene)
     if Kind.VIEW in kinds:
         yield from view_remarks(scene)
+    if Kind.STORED in kinds:
+        yield from stored_remarks(scene)

@@ -10,7 +10,7 @@ from pgsoftproxy.schema.equipment import SCHEMA_ID, stale_functions, stale_trigg
 from pgsoftproxy.schema.scene import Scene
 
 EVERY = frozenset(Kind)
-NEEDS_COLUMN = frozenset({Kind.UNIQUE, Kind.EXCLUSION, Kind.RLS, Kind.VIEW})
+NEEDS_COLUMN = frozenset({Kind.UNIQUE, Kind.EXCLUSION, Kind.RLS, Kind.VIEW, Kind.STORED})
 """What would silently go, or stand in the way, if the deletion column went."""
 WHY = "takes back what was done before"
 

@@ -1,5 +1,6 @@
 """The kinds of values that keys of the configuration take: their constraints, and the words for what they must be."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -62,6 +63,12 @@ def _finding_name(name: str) -> str:
     return name
 
 
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise ValueError("needs a reason")
+    return text
+
+
 Port = Annotated[int, Field(ge=0, le=65535), Must("an integer between 0 and 65535")]
 Count = Annotated[int, Field(ge=1, le=1_000_000), Must("an integer between 1 and 1000000")]
 Bytes = Annotated[int, Field(ge=0, le=2**40), Must("a number of bytes between 0 and 2^40")]
@@ -119,6 +126,14 @@ FindingNames = Annotated[
     Field(strict=False),
     Must(
         'a list of ids of checks, each with or without an object, as in ["bloated", "view-leaks:app.everybody"]'
+    ),
+]
+
+
+Acceptances = Annotated[
+    Mapping[Annotated[str, AfterValidator(_finding_name)], Annotated[str, AfterValidator(_reason)]],
+    Must(
+        'findings, as for ignore, each with a reason, as in "view-leaks:app.everybody" = "support needs it"'
     ),
 ]
 

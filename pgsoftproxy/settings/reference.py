@@ -48,7 +48,7 @@ def sections(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[st
     for name, field in model.model_fields.items():
         inner = field.annotation
         below = (*path, name)
-        if get_origin(inner) is Mapping:
+        if get_origin(inner) is Mapping and name in _NAMES:
             inner = get_args(inner)[1]
             below = (*below, _NAMES[name])
         if isinstance(inner, type) and issubclass(inner, BaseModel):
@@ -59,7 +59,9 @@ def sections(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[st
 
 def _is_section(field: FieldInfo) -> bool:
     inner = field.annotation
-    return get_origin(inner) is Mapping or (isinstance(inner, type) and issubclass(inner, BaseModel))
+    if get_origin(inner) is Mapping:
+        inner = get_args(inner)[1]
+    return isinstance(inner, type) and issubclass(inner, BaseModel)
 
 
 def _default(field: FieldInfo) -> str:

@@ -15,6 +15,7 @@ from pgsoftproxy.model.policy import TableRule
 from pgsoftproxy.model.routines import Action, RoutineRules
 from pgsoftproxy.model.statements import StatementRules, Views
 from pgsoftproxy.settings.kinds import (
+    Acceptances,
     Address,
     Bytes,
     Choice,
@@ -188,7 +189,7 @@ class Statements(Section):
 
 
 class Audit(Section):
-    """What `pgsoftproxy audit` passes over, and how often the proxy runs it for its metrics."""
+    """What `pgsoftproxy audit` passes over or accepts, and how often the proxy runs it for its metrics."""
 
     ignore: FindingNames = Field(
         default=(),
@@ -197,7 +198,12 @@ class Audit(Section):
     interval: Seconds = Field(
         default=0.0,
         description="Seconds between two audits whose figures `/metrics` shows, each in a process of its own; 0 for "
-        "none. Read at start.",
+        "none.",
+    )
+    accept: Acceptances = Field(
+        default_factory=dict,
+        description="Findings that somebody has decided to live with, each with the reason: they are told as accepted, "
+        "and fail nothing.",
     )
 
 

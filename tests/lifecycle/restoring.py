@@ -1,35 +1,20 @@
 """Run `restore` and `history` on a test's database and look at its live rows."""
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from typer.testing import CliRunner
-
-from pgsoftproxy.cli import app
-from tests.fix_servers import Database
+from tests.configured import Configured
 
 STAMPS = ("deleted_at", "deleted_by", "deletion_id")
 RULES = '[tables."public.*"]\ndeleted_by = "deleted_by"\ndeletion_id = "deletion_id"\n'
 
 
-@dataclass(frozen=True, slots=True)
-class Lifecycle:
-    """A database with a configuration for it."""
-
-    database: Database
-    config: Path
-
-    def configure(self, rules: str) -> None:
-        """Write the configuration anew."""
-        self.config.write_text(f"[control]\ndsn = {json.dumps(self.database.dsn)}\n{rules}")
+class Lifecycle(Configured):
+    """A database with a configuration for it, whose rows are brought back."""
 
     def command(self, name: str, *arguments: str) -> tuple[int, str]:
-        """Run a command in this process; return its exit code and what it printed on standard output."""
-        ended = CliRunner().invoke(app, [name, "--config", str(self.config), *arguments])
-        if ended.exception is not None and not isinstance(ended.exception, SystemExit):
-            raise ended.exception
+        """Run a command; return its exit code and what it printed on standard output."""
+        ended = self.invoke(name, *arguments)
         return ended.exit_code, ended.stdout + (ended.stderr if ended.exit_code == 2 else "")
 
     def restore(self, *arguments: str, code: int = 0) -> dict[str, Any]:

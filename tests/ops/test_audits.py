@@ -28,12 +28,17 @@ def test_metrics_show_what_an_audit_found(
     assert proxy.metric(name, check="guard-missing", severity="error") == 1
 
 
-def test_no_audit_runs_unless_it_is_asked_for(
+def test_no_audit_runs_unless_it_is_asked_for_and_a_reload_may_ask(
     database: Database, start_proxy: Callable[..., RunningProxy]
 ) -> None:
     database.execute(LEAKY)
     proxy = start_proxy(database, RULES)
+    without = proxy.config.read_text()
     assert "pgsoftproxy_audit_findings" not in proxy.metrics()
+    proxy.reload(f"{without}[audit]\ninterval = 3600\n")
+    wait_until(lambda: "pgsoftproxy_audit_findings" in proxy.metrics())
+    proxy.reload(without)
+    wait_until(lambda: "pgsoftproxy_audit_findings" not in proxy.metrics())
 
 
 def test_an_audit_that_fails_is_logged_and_the_proxy_goes_on(

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-from tests.fix_servers import Database
+from pgsoftproxy.db.owner_ddl import KEEPER
+from tests.fix_servers import Database, new_role
 from tests.schema.migrating import RULES, Migration
+from tests.schema.planting import Plot
 from tests.servers import Server, execute
 
 
@@ -20,9 +21,14 @@ def migration(role: str, database: Database, tmp_path: Path) -> Migration:
 
 
 @pytest.fixture
-def role(server: Server) -> Iterator[str]:
-    """Give the name of a new role; what it holds in a test's database goes with that."""
-    name = f"role_{uuid4().hex[:12]}"
-    execute(server.dsn(), f"CREATE ROLE {name}")
-    yield name
-    execute(server.dsn(), f"DROP ROLE {name}")
+def login(server: Server) -> Iterator[str]:
+    """Give the name of a new role that can log in."""
+    with new_role(server, "LOGIN") as name:
+        yield name
+    execute(server.dsn(), f"DROP ROLE IF EXISTS {KEEPER}")  # what an audit has an owner created
+
+
+@pytest.fixture
+def plot(role: str, login: str, database: Database, tmp_path: Path) -> Plot:
+    """Give a place to plant holes in."""
+    return Plot(Migration(database, tmp_path / "p.toml"), role, login)

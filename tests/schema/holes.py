@@ -68,17 +68,55 @@ CREATE RULE quiet AS ON INSERT TO other.settings WHERE NEW.name = 'x' DO INSTEAD
 class Hole:
     """One hole: the check that finds it, the object that it names, the DDL; `rules` are added to the configuration.
 
-    `before` is there already when `migrate` equips the schema. `mends`: the SQL of the finding takes it away.
-    `also`: what it cannot but bring with it.
+    `before` is there already when `migrate` equips the schema. `also`: what it cannot but bring with it.
+    `by`: who mends it, if not who mends others of that check.
     """
 
     check: str
     object: str
     ddl: str
     rules: str = ""
-    mends: bool = False
     before: str = ""
     also: tuple[str, str] | None = None
+    by: str = ""
+
+    @property
+    def mended_by(self) -> str:
+        """Return who mends it, as the JSON of its finding says."""
+        return self.by or MENDED_BY[self.check]
+
+
+MENDED_BY = {
+    "view-leaks": "migrate",
+    "matview-leaks": "migrate",
+    "parent-leaks": "configuration",
+    "publication-leaks": "sql",
+    "routine-leaks": "sql",
+    "routine-destroys": "sql",
+    "routine-unreadable": "hand",
+    "trigger-leaks": "sql",
+    "trigger-destroys": "sql",
+    "trigger-never-fires": "sql",
+    "rule-leaks": "sql",
+    "rule-destroys": "sql",
+    "rule-interferes": "sql",
+    "cascade-destroys": "migrate",
+    "guard-missing": "migrate",
+    "role-may-delete": "migrate",
+    "role-owns": "sql",
+    "links-missing": "migrate",
+    "child-outlives": "configuration",
+    "unique-counts-deleted": "migrate",
+    "unique-misses-live": "sql",
+    "exclusion-counts-deleted": "migrate",
+    "column-missing": "migrate",
+    "rule-unmet": "hand",
+    "index-missing": "migrate",
+    "name-ambiguous": "sql",
+    "table-unconfigured": "configuration",
+    "mostly-deleted": "hand",
+    "bloated": "sql",
+}
 
 
 def body(text: str) -> str:
@@ -87,21 +125,17 @@ def body(text: str) -> str:
 
 
 HOLES = (
-    Hole(
-        "view-leaks", "other.everybody", "CREATE VIEW other.everybody AS SELECT * FROM app.users", mends=True
-    ),
+    Hole("view-leaks", "other.everybody", "CREATE VIEW other.everybody AS SELECT * FROM app.users"),
     Hole(
         "view-leaks",
         "other.joined",
         "CREATE VIEW other.joined AS SELECT o.id FROM app.orders o LEFT JOIN app.users u ON u.id = o.user_id "
         "WHERE o.deleted_at IS NULL AND u.deleted_at IS NULL",
-        mends=True,
     ),
     Hole(
         "matview-leaks",
         "other.kept",
         "CREATE MATERIALIZED VIEW other.kept AS SELECT id, email FROM app.users",
-        mends=True,
     ),
     Hole(
         "parent-leaks",
@@ -111,9 +145,18 @@ HOLES = (
         before="CREATE TABLE other.above (id int, note text); "
         "CREATE TABLE other.below (deleted_at timestamptz, PRIMARY KEY (id)) INHERITS (other.above)",
     ),
+    Hole("publication-leaks", "sent", "CREATE PUBLICATION sent FOR TABLE app.users, other.settings"),
     Hole(
-        "publication-leaks", "sent", "CREATE PUBLICATION sent FOR TABLE app.users, other.settings", mends=True
+        "view-leaks",
+        "other.above_it",
+        "CREATE VIEW other.above_it WITH (security_barrier) AS SELECT email FROM other.everybody",
     ),
+    Hole(
+        "view-leaks",
+        "other.above_that",
+        "CREATE VIEW other.above_that AS SELECT a.email, o.id FROM other.above_it a, app.orders o",
+    ),
+    Hole("publication-leaks", "everything", "CREATE PUBLICATION everything FOR ALL TABLES"),
     Hole("publication-leaks", "in_schema", "CREATE PUBLICATION in_schema FOR TABLES IN SCHEMA app"),
     Hole(
         "routine-leaks",
@@ -161,6 +204,24 @@ HOLES = (
         + body("BEGIN EXECUTE what; END"),
     ),
     Hole(
+        "routine-destroys",
+        "other.forget(integer)",
+        "CREATE PROCEDURE other.forget(who int) BEGIN ATOMIC DELETE FROM app.users WHERE id = who; END",
+    ),
+    Hole(
+        "routine-leaks",
+        "other.everywhere(integer)",
+        "CREATE FUNCTION other.everywhere(who int) RETURNS text LANGUAGE plpgsql AS "
+        + body(
+            "DECLARE found text; many int := (SELECT count(*) FROM app.orders o WHERE o.user_id = who); one record; "
+            "BEGIN SELECT email INTO found FROM app.users WHERE id = who; -- FROM app.users\n"
+            "FOR one IN SELECT * FROM app.users LOOP many := many + (SELECT count(*) FROM app.orders); END LOOP; "
+            "IF EXISTS (SELECT FROM app.orders) THEN UPDATE app.users SET email = found WHERE id = who "
+            "RETURNING email INTO STRICT found; END IF; "
+            "RAISE NOTICE '%', found; RETURN (SELECT email FROM app.users u WHERE u.id = who); END"
+        ),
+    ),
+    Hole(
         "trigger-leaks",
         "other.settings:counts",
         "CREATE FUNCTION other.counts() RETURNS trigger LANGUAGE plpgsql AS "
@@ -186,25 +247,21 @@ HOLES = (
         "other.settings:copies",
         "CREATE RULE copies AS ON INSERT TO other.settings DO ALSO "
         "INSERT INTO other.audit_log SELECT now(), email FROM app.users",
-        mends=True,
     ),
     Hole(
         "rule-destroys",
         "other.settings:sweeps",
         "CREATE RULE sweeps AS ON DELETE TO other.settings DO ALSO DELETE FROM app.orders WHERE total = 0",
-        mends=True,
     ),
     Hole(
         "rule-interferes",
         "app.users:instead",
         "CREATE RULE instead AS ON DELETE TO app.users DO INSTEAD NOTHING",
-        mends=True,
     ),
     Hole(
         "cascade-destroys",
         "other.accounts",
         "ALTER TABLE app.orders DISABLE TRIGGER pgsoftproxy_keep",
-        mends=True,
         before="CREATE TABLE other.accounts (id int PRIMARY KEY); "
         "ALTER TABLE app.orders ADD account int REFERENCES other.accounts ON DELETE CASCADE",
         also=("guard-missing", "app.orders"),
@@ -213,11 +270,8 @@ HOLES = (
         "guard-missing",
         "app.users",
         "ALTER TABLE app.users DISABLE TRIGGER pgsoftproxy_keep",
-        mends=True,
     ),
-    Hole(
-        "role-may-delete", "{role} on app.users", "GRANT DELETE, TRUNCATE ON app.users TO {role}", mends=True
-    ),
+    Hole("role-may-delete", "{role} on app.users", "GRANT DELETE, TRUNCATE ON app.users TO {role}"),
     Hole(
         "role-owns",
         "{login}",
@@ -227,7 +281,6 @@ HOLES = (
         "links-missing",
         "app.users",
         "DROP TRIGGER pgsoftproxy_deleted ON app.users",
-        mends=True,
     ),
     Hole(
         "child-outlives",
@@ -239,25 +292,22 @@ HOLES = (
         "unique-counts-deleted",
         "app.orders:orders_total_key",
         "ALTER TABLE app.orders ADD UNIQUE (total)",
-        mends=True,
     ),
     Hole(
         "unique-misses-live",
         "app.orders:loose",
-        "CREATE UNIQUE INDEX loose ON app.orders (total, deleted_at)",
+        "CREATE UNIQUE INDEX loose ON app.orders (user_id, total, deleted_at)",
     ),
     Hole(
         "exclusion-counts-deleted",
         "app.orders:always_apart",
         "ALTER TABLE app.orders ADD CONSTRAINT always_apart EXCLUDE USING gist (during WITH &&)",
-        mends=True,
     ),
     Hole(
         "column-missing",
         "other.parts",
         "CREATE TABLE other.parts (id int)",
         '[tables."other.parts"]\n',
-        mends=True,
     ),
     Hole("rule-unmet", "{nowhere}", "", '[tables."other.nowhere"]\n'),
     Hole(
@@ -266,8 +316,30 @@ HOLES = (
         "DO $$ DECLARE found text; BEGIN SELECT i.indexrelid::regclass INTO found FROM pg_index AS i "
         "WHERE i.indrelid = 'app.events'::regclass AND i.indexrelid::regclass::text LIKE '%deletion_events%'; "
         "EXECUTE 'DROP INDEX ' || found; END $$",
-        mends=True,
     ),
     Hole("name-ambiguous", "other.users", "CREATE TABLE other.users (id int)"),
     Hole("table-unconfigured", "other.invoices", "CREATE TABLE other.invoices (id int, is_deleted boolean)"),
+    Hole(
+        "unique-counts-deleted",
+        "app.users:users_code_key",
+        "",
+        before="ALTER TABLE app.users ADD code text UNIQUE; "
+        "CREATE TABLE other.badges (id int PRIMARY KEY, code text REFERENCES app.users (code))",
+        by="hand",
+    ),
+    Hole(
+        "mostly-deleted",
+        "app.visits",
+        "ANALYZE app.visits",
+        before=f"CREATE TABLE app.visits (id int PRIMARY KEY, {STAMPS}); INSERT INTO app.visits "
+        "SELECT n, CASE WHEN n % 10 < 7 THEN now() END FROM generate_series(1, 2000) AS n",
+    ),
+    Hole(
+        "bloated",
+        "app.notes",
+        "ANALYZE app.notes",
+        before=f"CREATE TABLE app.notes (id int PRIMARY KEY, note text, {STAMPS}) WITH (autovacuum_enabled = off); "
+        "INSERT INTO app.notes SELECT n, repeat('x', 1000) FROM generate_series(1, 12000) AS n; "
+        "DELETE FROM app.notes WHERE id % 10 > 0",
+    ),
 )

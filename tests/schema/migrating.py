@@ -4,35 +4,21 @@ import json
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from typer.testing import CliRunner
-
-from pgsoftproxy.cli import app
+from tests.configured import Configured
 from tests.fix_servers import Database
 
 STAMPED = 'deleted_by = "deleted_by"\ndeletion_id = "deletion_id"\n'
 RULES = f'[tables."public.*"]\n{STAMPED}'
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """A database with a configuration for it."""
-
-    database: Database
-    config: Path
-
-    def configure(self, rules: str) -> None:
-        """Write the configuration anew."""
-        self.config.write_text(f"[control]\ndsn = {json.dumps(self.database.dsn)}\n{rules}")
+class Migration(Configured):
+    """A database with a configuration for it, by which it is migrated."""
 
     def command(self, *arguments: str) -> tuple[int, str]:
-        """Run the command in this process; return its exit code and all that it printed."""
-        ended = CliRunner().invoke(app, ["migrate", "--config", str(self.config), *arguments])
-        if ended.exception is not None and not isinstance(ended.exception, SystemExit):
-            raise ended.exception
+        """Run the command; return its exit code and all that it printed."""
+        ended = self.invoke("migrate", *arguments)
         return ended.exit_code, ended.output
 
     def plan(self, *arguments: str) -> dict[str, Any]:

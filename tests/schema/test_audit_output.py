@@ -58,6 +58,44 @@ def test_the_configuration_may_pass_over_findings(leaky: Migration) -> None:
     assert [one["check"] for one in findings(leaky)] == ["table-unconfigured"]
 
 
+def test_what_is_accepted_is_told_with_its_reason_and_fails_nothing(leaky: Migration) -> None:
+    reasons = {
+        "view-leaks:public.everybody": "support reads it",
+        "guard-missing": "next week",
+        "table-unconfigured": "a copy",
+        "index-missing": "small",
+    }
+    section = "".join(f'"{finding}" = "{reason}"\n' for finding, reason in reasons.items())
+    leaky.configure(f"{CONFIG}[audit.accept]\n{section}")
+    code, out = command(leaky, "--json", "--fail-on", "note")
+    (report,) = json.loads(out)["databases"]
+    assert (code, report["findings"]) == (0, [])
+    told = {one["check"]: one["reason"] for one in report["accepted"]}
+    assert told == {finding.partition(":")[0]: reason for finding, reason in reasons.items()}
+    squeezed = " ".join(command(leaky)[1].split())
+    assert "0 errors" in squeezed and "support reads it" in squeezed
+    (run,) = json.loads(command(leaky, "--sarif")[1])["runs"]
+    justified = [result["suppressions"][0]["justification"] for result in run["results"]]
+    assert set(justified) == set(reasons.values())
+    samples = command(leaky, "--metrics")[1].splitlines()
+    (count,) = [line for line in samples if line.startswith("pgsoftproxy_audit_accepted_findings{")]
+    assert count.rpartition(" ")[2] == str(len(report["accepted"]))
+
+
+@pytest.mark.parametrize(
+    ("acceptance", "reason"),
+    [
+        ('"view-leak" = "x"', 'accept: there is no check "view-leak"'),
+        ('"view-leaks" = " "', "audit.accept"),
+        ('"view leaks" = "x"', "needs the id of a check"),
+    ],
+)
+def test_an_acceptance_needs_a_check_and_a_reason(leaky: Migration, acceptance: str, reason: str) -> None:
+    leaky.configure(f"{CONFIG}[audit.accept]\n{acceptance}\n")
+    code, out = command(leaky)
+    assert (code, reason in out) == (2, True), out
+
+
 def test_a_server_that_is_away_is_told(leaky: Migration) -> None:
     leaky.config.write_text('[control]\ndsn = "host=127.0.0.1 port=1"\n' + CONFIG)
     assert command(leaky)[0] == 3

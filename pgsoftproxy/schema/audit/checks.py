@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from pgsoftproxy.schema.audit import keys, reading, removing, stored, tables
+from pgsoftproxy.schema.audit import keys, publishing, reading, removing, stored, tables
 from pgsoftproxy.schema.audit.figures import estimate
-from pgsoftproxy.schema.audit.finding import Finding, Found, Ignored, Report, Severity
+from pgsoftproxy.schema.audit.finding import Accepted, Finding, Found, Ignored, Report, Severity
 from pgsoftproxy.schema.audit.ground import Ground
 
 ERROR, WARNING, NOTE = Severity
@@ -25,7 +25,7 @@ CHECKS = (
     Check("view-leaks", ERROR, "a view shows deleted rows", reading.view_leaks),
     Check("matview-leaks", ERROR, "a materialized view holds deleted rows", reading.matview_leaks),
     Check("parent-leaks", ERROR, "an unprotected parent shows deleted rows", reading.parent_leaks),
-    Check("publication-leaks", ERROR, "a publication sends deleted rows", reading.publication_leaks),
+    Check("publication-leaks", ERROR, "a publication sends deleted rows", publishing.publication_leaks),
     Check("routine-leaks", ERROR, "a function meets deleted rows", stored.routine_leaks),
     Check("routine-destroys", ERROR, "a function removes protected rows", stored.routine_destroys),
     Check("routine-unreadable", NOTE, "what a function does cannot be told", stored.routine_unreadable),
@@ -58,9 +58,9 @@ CHECKS = (
 BY_ID = {check.id: check for check in CHECKS}
 
 
-def audit(ground: Ground, ignored: Iterable[Ignored] = ()) -> Report:
+def audit(ground: Ground, ignored: Iterable[Ignored] = (), accepted: Iterable[Accepted] = ()) -> Report:
     """Run every check; the worst findings first, and by name among those of one check."""
-    passed_over = tuple(ignored)
+    passed_over, reasons = tuple(ignored), tuple(accepted)
     database = ground.catalog.database
     every = (
         Finding(check.id, check.severity, found, database)
@@ -69,8 +69,19 @@ def audit(ground: Ground, ignored: Iterable[Ignored] = ()) -> Report:
     )
     findings = [finding for finding in every if not any(one.covers(finding) for one in passed_over)]
     findings.sort(key=lambda finding: finding.severity.rank)
+    told = [(finding, _reason(finding, reasons)) for finding in findings]
     figures = tuple(estimate(one, ground.state, ground.evidence) for one in ground.protections())
-    return Report(database, tuple(findings), figures, _unseen(ground))
+    return Report(
+        database,
+        tuple(finding for finding, reason in told if reason is None),
+        tuple((finding, reason) for finding, reason in told if reason is not None),
+        figures,
+        _unseen(ground),
+    )
+
+
+def _reason(finding: Finding, accepted: Iterable[Accepted]) -> str | None:
+    return next((one.reason for one in accepted if one.which.covers(finding)), None)
 
 
 def _unseen(ground: Ground) -> tuple[str, ...]:

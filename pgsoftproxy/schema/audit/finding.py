@@ -42,17 +42,44 @@ class Subject:
     name: str
 
 
+class By(Enum):
+    """Who mends a finding, and how: a step of `migrate`; else somebody who may decide it."""
+
+    MIGRATE = "migrate"
+    SQL = "sql"
+    CONFIGURATION = "configuration"
+    HAND = "hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """What mends a finding: SQL that can be run as it stands, TOML for the configuration, or words.
+
+    MIGRATE: the text is the SQL of its steps, which come with `options`.
+    """
+
+    text: str
+    by: By = By.HAND
+    options: tuple[str, ...] = ()
+
+    @property
+    def is_sql(self) -> bool:
+        """Tell whether the text is SQL."""
+        return self.by in {By.MIGRATE, By.SQL}
+
+    @property
+    def command(self) -> str | None:
+        """Return the command that mends it, if one does."""
+        return " ".join(("pgsoftproxy migrate", *self.options)) if self.by is By.MIGRATE else None
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a check found: the object, why that matters, what mends it (SQL, or what to do), and where it is configured.
-
-    `is_sql`: `mend` can be run as it stands.
-    """
+    """What a check found: the object, why that matters, what mends it, and where it is configured."""
 
     subject: Subject
     why: str
-    mend: str
-    is_sql: bool = True
+    mend: Mend
     origin: str = ""
 
 
@@ -90,6 +117,14 @@ class Ignored:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """Findings that somebody has decided to live with, and the reason: they are told, and fail nothing."""
+
+    which: Ignored
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TableFigures:
     """Estimates of one protected table, counts where it was counted; None where nothing is known.
 
@@ -113,9 +148,13 @@ class TableFigures:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that an audit found in one database; `unseen` says in words what it could not look at."""
+    """All that an audit found in one database; `unseen` says in words what it could not look at.
+
+    `accepted` are findings too, each with the reason for which somebody lives with it.
+    """
 
     database: str
     findings: tuple[Finding, ...] = ()
+    accepted: tuple[tuple[Finding, str], ...] = ()
     figures: tuple[TableFigures, ...] = ()
     unseen: tuple[str, ...] = field(default=())

@@ -9,9 +9,8 @@ from pgsoftproxy.model.evidence import Evidence
 from pgsoftproxy.model.links import Links, find_links
 from pgsoftproxy.model.policy import Policy, Problem, Protection, compile_policy
 from pgsoftproxy.model.present import SchemaState
-from pgsoftproxy.model.routines import RoutineRules
-from pgsoftproxy.model.steps import Kind, Step
-from pgsoftproxy.schema.audit.finding import Found, ObjectKind, Subject
+from pgsoftproxy.model.steps import OPTIONAL, Kind, Step
+from pgsoftproxy.schema.audit.finding import By, Found, Mend, ObjectKind, Subject
 from pgsoftproxy.schema.columns import MissingColumn
 from pgsoftproxy.schema.plan import Wanted, plan, set_scene
 from pgsoftproxy.schema.scene import Scene
@@ -62,9 +61,17 @@ class Ground:
         """Tell whether a table is under a policy, in whatever mode, or was meant to be."""
         return relation.oid in self.policy.protections or relation.oid in self.policy.broken
 
-    def mend(self, *ids: str) -> str:
-        """Return the SQL of these steps of `migrate`, those that are due."""
-        return sql_of(step for step in self.steps if step.id in ids)
+    def mend(self, *ids: str) -> Mend | None:
+        """Return how those of these steps of `migrate` mend it that are due; None if none is."""
+        due = [step for step in self.steps if step.id in ids]
+        return mend_of(due) if due else None
+
+
+def mend_of(steps: Iterable[Step]) -> Mend:
+    """Return how steps of `migrate` mend a finding."""
+    due = list(steps)
+    options = dict.fromkeys(OPTIONAL[step.kind] for step in due if step.kind in OPTIONAL)
+    return Mend(sql_of(due), By.MIGRATE, tuple(options))
 
 
 def sql_of(steps: Iterable[Step]) -> str:
@@ -73,12 +80,12 @@ def sql_of(steps: Iterable[Step]) -> str:
     return "\n".join(f"{text};" for text in texts)
 
 
-def set_ground(wanted: Wanted, read: Read, routines: RoutineRules) -> Ground:
+def set_ground(wanted: Wanted, read: Read) -> Ground:
     """Compile the policy, and plan what `migrate` would do."""
     catalog, state = read.catalog, read.state
     policy, problems = compile_policy(wanted.rules, wanted.grants, catalog)
     policy, more = with_links(policy, wanted.keys)
-    policy = replace(policy, routines=routines)
+    policy = replace(policy, routines=wanted.routines)
     scene, _, missing = set_scene(wanted, catalog, state)
     links, _ = find_links(policy, wanted.keys)
     planned, _ = plan(wanted, catalog, state, frozenset(Kind) - {Kind.RLS, Kind.VIEW})
@@ -95,8 +102,6 @@ def set_ground(wanted: Wanted, read: Read, routines: RoutineRules) -> Ground:
     )
 
 
-def about(relation: Relation, why: str, mend: str, *, is_sql: bool = True, origin: str = "") -> Found:
+def about(relation: Relation, why: str, mend: Mend) -> Found:
     """Return what was found of a relation."""
-    return Found(
-        Subject(KINDS.get(relation.kind, ObjectKind.TABLE), relation.label), why, mend, is_sql, origin
-    )
+    return Found(Subject(KINDS.get(relation.kind, ObjectKind.TABLE), relation.label), why, mend)

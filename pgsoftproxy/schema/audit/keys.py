@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 
+from pgsoftproxy.db import ddl
 from pgsoftproxy.db.ddl import live_predicate, name_of
-from pgsoftproxy.model.catalog import UniqueIndex
-from pgsoftproxy.model.links import primary_key
+from pgsoftproxy.model.catalog import RelationKind, UniqueIndex
+from pgsoftproxy.model.links import primary_key, short_name
 from pgsoftproxy.model.policy import Protection, Upsert
 from pgsoftproxy.model.present import IndexState
 from pgsoftproxy.rewrite.predicates import quote_identifier
 from pgsoftproxy.rewrite.rules.live_index import is_live_only
-from pgsoftproxy.schema.audit.finding import Found, ObjectKind, Subject
+from pgsoftproxy.schema.audit.finding import By, Found, Mend, ObjectKind, Subject
 from pgsoftproxy.schema.audit.ground import Ground
 
 NULLS_EQUAL = "NULLS NOT DISTINCT"
@@ -23,7 +24,7 @@ def unique_counts_deleted(ground: Ground) -> Iterator[Found]:
             why = "the key of a deleted row cannot be used again: an INSERT of it fails (23505)"
             subject = _subject(protection, index)
             mend = ground.mend(f"unique_build:{subject.name}", f"unique:{subject.name}")
-            yield Found(subject, why, *_or_else(mend, protection, index))
+            yield Found(subject, why, mend or _otherwise(protection, index))
 
 
 def exclusion_counts_deleted(ground: Ground) -> Iterator[Found]:
@@ -34,8 +35,7 @@ def exclusion_counts_deleted(ground: Ground) -> Iterator[Found]:
             subject = _subject(protection, index)
             mend = ground.mend(f"exclusion:{subject.name}")
             live = live_predicate(protection, index.predicate)
-            otherwise = f"drop it and add it again with WHERE ({live})"
-            yield Found(subject, why, mend or otherwise, is_sql=bool(mend))
+            yield Found(subject, why, mend or Mend(f"drop it and add it again with WHERE ({live})"))
 
 
 def unique_misses_live(ground: Ground) -> Iterator[Found]:
@@ -56,8 +56,8 @@ def unique_misses_live(ground: Ground) -> Iterator[Found]:
                 others = ", ".join(f'"{name}"' for name in index.columns if name != protection.column)
                 live = live_predicate(protection, index.predicate)
                 why = f"NULLs differ from each other, so that any number of live rows may have the same {others}"
-                mend = f"make it a unique index on {others} WHERE {live}"
-                yield Found(_subject(protection, index), why, mend, is_sql=False)
+                mend = _without(protection, index) or Mend(f"make it a unique index on {others} WHERE {live}")
+                yield Found(_subject(protection, index), why, mend)
 
 
 def _counting(ground: Ground) -> Iterator[tuple[Protection, IndexState]]:
@@ -75,17 +75,39 @@ def _subject(protection: Protection, index: IndexState) -> Subject:
     return Subject(kind, f"{protection.label}:{index.name}")
 
 
-def _or_else(mend: str, protection: Protection, index: IndexState) -> tuple[str, bool]:
-    """Return the SQL of `migrate`, or what is to be done by hand where it has none."""
-    if mend:
-        return mend, True
+def _without(protection: Protection, index: IndexState) -> Mend | None:
+    """Return the SQL that makes the key one of live rows, without the deletion column, under its own name."""
+    others = [name for name in index.columns if name is not None and name != protection.column]
+    if None in index.columns or not others or index.referenced_by or not _is_plain(index):
+        return None
+    relation = protection.relation
+    if relation.kind is RelationKind.PARTITIONED:
+        return None
+    name = f"pgsoftproxy_live_{short_name(index.name, f'{relation.label}.{index.name}')}"
+    new = ddl.NewIndex(
+        relation, name, ddl.columns_body(others), live_predicate(protection, index.predicate), True
+    )
+    dropped = (
+        ddl.drop_constraint(relation, index.constraint)
+        if index.constraint is not None
+        else ddl.drop_index(relation.schema, index.name)
+    )
+    statements = (ddl.create_index(new), dropped, ddl.rename_index(relation.schema, name, index.name))
+    return Mend("\n".join(f"{statement.sql};" for statement in statements), By.SQL)
+
+
+def _is_plain(index: IndexState) -> bool:
+    """Tell whether an index is on columns alone, without classes, order or options that would be lost."""
+    listed = ", ".join(quote_identifier(name) for name in index.columns if name is not None)
+    return index.body == f"btree ({listed})"
+
+
+def _otherwise(protection: Protection, index: IndexState) -> Mend:
+    """Return what is to be done by hand where `migrate` has no step."""
     table, name = name_of(protection.relation), quote_identifier(index.name)
     if index.referenced_by:
         keys = ", ".join(f'"{key}"' for key in index.referenced_by)
-        return (
-            f"foreign keys refer to it ({keys}): point them to the primary key, then make it partial",
-            False,
-        )
+        return Mend(f"foreign keys refer to it ({keys}): point them to the primary key, then make it partial")
     drop = f"ALTER TABLE {table} DROP CONSTRAINT {name}" if index.constraint else f"DROP INDEX {name}"
     new = f"CREATE UNIQUE INDEX ... ON {table} ... WHERE {live_predicate(protection, index.predicate)}"
-    return f"{new}; then {drop}", False
+    return Mend(f"{new}; then {drop}")

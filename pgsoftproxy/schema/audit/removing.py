@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 
+from pgsoftproxy.db.owner_ddl import give_away
 from pgsoftproxy.db.readiness import is_current
 from pgsoftproxy.db.triggers import definitions
-from pgsoftproxy.model.catalog import Catalog, Relation
+from pgsoftproxy.model.catalog import TABLES, Catalog, Relation
 from pgsoftproxy.model.links import Reaction, Unprotected
-from pgsoftproxy.schema.audit.finding import Found, ObjectKind, Subject
+from pgsoftproxy.model.policy import Protection
+from pgsoftproxy.schema.audit.finding import By, Found, Mend, ObjectKind, Subject
 from pgsoftproxy.schema.audit.ground import OURS, Ground, about
 
 SCHEMA_ID, FUNCTIONS_ID = "schema:pgsoftproxy", "function:pgsoftproxy"
 KEY_INDEX = "pgsoftproxy_key_"
 """How the name of the index begins by which deletions and new children wait for each other."""
+MIGRATE = Mend("pgsoftproxy migrate")
 GUARDS = ("pgsoftproxy_keep", "pgsoftproxy_keep_all")
 
 
@@ -19,7 +22,7 @@ def cascade_destroys(ground: Ground) -> Iterator[Found]:
     """Yield unprotected tables from which a DELETE would cascade into protected rows that no guard keeps."""
     for oid, label in ground.policy.destroying.items():
         relation = ground.catalog.relations[oid]
-        if relation.schema != OURS:
+        if relation.schema != OURS and relation.kind in TABLES:  # views over it are only ways to it
             why = f'a DELETE on it removes rows of "{label}" for good, by ON DELETE CASCADE'
             yield about(relation, why, _equipment(ground, f"trigger:{label}"))
 
@@ -61,10 +64,10 @@ def child_outlives(ground: Ground) -> Iterator[Found]:
             parent = link.parent.relation.label
             why = f'when a row of "{parent}" is deleted softly, rows that refer to it stay; a DELETE would take them'
             mend = (
-                f'protect "{link.child.relation.label}" too, or say what is to become of its rows: '
-                f'[keys."{link.label}"] unprotected = "hard"'
+                f'[keys."{link.label}"]\n'
+                f'unprotected = "hard"  # its rows are removed; or protect "{link.child.relation.label}" too'
             )
-            yield Found(Subject(ObjectKind.CONSTRAINT, link.label), why, mend, is_sql=False)
+            yield Found(Subject(ObjectKind.CONSTRAINT, link.label), why, Mend(mend, By.CONFIGURATION))
 
 
 def role_may_delete(ground: Ground) -> Iterator[Found]:
@@ -80,25 +83,22 @@ def role_may_delete(ground: Ground) -> Iterator[Found]:
             listed = " and ".join(sorted(privileges))
             why = f'"{name}" holds {listed} on "{protection.label}"; through the proxy a DELETE needs UPDATE only'
             mend = ground.mend(f"revoke:{protection.label}:{role}")
-            yield Found(Subject(ObjectKind.ROLE, f"{name} on {protection.label}"), why, mend)
+            yield Found(Subject(ObjectKind.ROLE, f"{name} on {protection.label}"), why, mend or MIGRATE)
 
 
 def role_owns(ground: Ground) -> Iterator[Found]:
     """Yield the roles that can log in and have the rights of a protected table's owner."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Protection]] = {}
     for protection in ground.protections():
         owner = ground.state.table(protection.relation.oid).owner
         for role in sorted(ground.evidence.logins):
             if _acts_as(role, owner, ground.catalog) and not ground.policy.grant(role).hard_delete:
-                found.setdefault(role, []).append(protection.label)
-    for role, labels in found.items():
-        listed = ", ".join(f'"{label}"' for label in labels)
+                found.setdefault(role, []).append(protection)
+    for role, owned in found.items():
+        listed = ", ".join(f'"{protection.label}"' for protection in owned)
         why = f"it can log in and owns {listed}, itself or as a member: it may drop guards and tables"
-        mend = (
-            "let a role that cannot log in own the tables, or say that this one may: "
-            f'[roles."{role}"] hard_delete = true'
-        )
-        yield Found(Subject(ObjectKind.ROLE, role), why, mend, is_sql=False)
+        mend = "\n".join(text for one in owned for text in give_away(one.relation, role))
+        yield Found(Subject(ObjectKind.ROLE, role), why, Mend(mend, By.SQL))
 
 
 def _acts_as(role: str, owner: str, catalog: Catalog) -> bool:
@@ -108,6 +108,6 @@ def _acts_as(role: str, owner: str, catalog: Catalog) -> bool:
     return role == owner or owner in privileges.heirs.get(role, ())
 
 
-def _equipment(ground: Ground, *ids: str) -> str:
-    """Return the SQL of steps, after schema and functions of ours where these are missing."""
-    return ground.mend(SCHEMA_ID, FUNCTIONS_ID, *ids) or "pgsoftproxy migrate"
+def _equipment(ground: Ground, *ids: str) -> Mend:
+    """Return the steps, after schema and functions of ours where these are missing."""
+    return ground.mend(SCHEMA_ID, FUNCTIONS_ID, *ids) or MIGRATE

@@ -1,14 +1,17 @@
 """Tables themselves: what they lack, what is not configured, whose name they share, what deleted rows cost. Pure."""
 
+import json
 from collections.abc import Iterator
 
+from pgsoftproxy.db.ddl import name_of
 from pgsoftproxy.model.catalog import Relation, RelationKind
 from pgsoftproxy.model.policy import ColumnKind
 from pgsoftproxy.model.steps import Kind
+from pgsoftproxy.rewrite.predicates import quote_identifier
 from pgsoftproxy.rewrite.verify import is_guarded
 from pgsoftproxy.schema.audit.figures import estimate
-from pgsoftproxy.schema.audit.finding import Found, ObjectKind, Subject
-from pgsoftproxy.schema.audit.ground import OURS, Ground, about, sql_of
+from pgsoftproxy.schema.audit.finding import By, Found, Mend, ObjectKind, Subject
+from pgsoftproxy.schema.audit.ground import OURS, Ground, about, mend_of
 from pgsoftproxy.schema.audit.removing import KEY_INDEX
 
 COLUMNS = frozenset(
@@ -31,7 +34,8 @@ def column_missing(ground: Ground) -> Iterator[Found]:
         why = (
             f'it has no column "{column.name}": no row can be deleted softly, and the proxy refuses the table'
         )
-        yield about(column.relation, why, ground.mend(f"column:{label}:{column.name}"))
+        mend = ground.mend(f"column:{label}:{column.name}") or Mend("add it")
+        yield about(column.relation, why, mend)
 
 
 def rule_unmet(ground: Ground) -> Iterator[Found]:
@@ -43,8 +47,8 @@ def rule_unmet(ground: Ground) -> Iterator[Found]:
             for label in _labels(column.relation, ground)
         ):
             subject = Subject(ObjectKind.CONFIGURATION, problem.origin or ground.catalog.database)
-            mend = "mend the table or the configuration"
-            yield Found(subject, problem.message, mend, is_sql=False, origin=problem.origin)
+            mend = Mend("mend the table, or the section of the configuration")
+            yield Found(subject, problem.message, mend, problem.origin)
 
 
 def index_missing(ground: Ground) -> Iterator[Found]:
@@ -56,7 +60,9 @@ def index_missing(ground: Ground) -> Iterator[Found]:
             and step.table not in unusable
             and not step.id.startswith(f"index:{step.table}:{KEY_INDEX}")
         ):
-            yield Found(Subject(ObjectKind.TABLE, step.table), f"no {step.title}: {step.why}", sql_of([step]))
+            yield Found(
+                Subject(ObjectKind.TABLE, step.table), f"no {step.title}: {step.why}", mend_of([step])
+            )
 
 
 def name_ambiguous(ground: Ground) -> Iterator[Found]:
@@ -67,8 +73,7 @@ def name_ambiguous(ground: Ground) -> Iterator[Found]:
         guarded = relation.kind is RelationKind.VIEW and is_guarded(relation, ground.policy)
         if label is not None and not (guarded or ground.is_protected(relation) or relation.schema == OURS):
             why = f'without a schema its name may mean it or "{label}", by search_path: one shows what the other hides'
-            mend = f'rename one of them, or protect both: [tables."*.{relation.name}"]'
-            yield about(relation, why, mend, is_sql=False)
+            yield about(relation, why, _renamed(relation))
 
 
 def table_unconfigured(ground: Ground) -> Iterator[Found]:
@@ -81,8 +86,8 @@ def table_unconfigured(ground: Ground) -> Iterator[Found]:
         name = _deletion_column(relation, names)
         if name is not None:
             why = f'it has a column "{name}", but the configuration does not protect it: a DELETE removes its rows'
-            mend = f'[tables."{relation.label}"]\ncolumn = "{name}"'
-            yield about(relation, why, mend, is_sql=False)
+            mend = f'[tables."{relation.label}"]\ncolumn = {json.dumps(name)}'
+            yield about(relation, why, Mend(mend, By.CONFIGURATION))
 
 
 def mostly_deleted(ground: Ground) -> Iterator[Found]:
@@ -94,7 +99,7 @@ def mostly_deleted(ground: Ground) -> Iterator[Found]:
             why = (
                 f"{share:.0%} of its {figures.rows:,} rows are deleted: whatever scans it reads them in vain"
             )
-            yield about(protection.relation, why, "purge what is old enough", is_sql=False)
+            yield about(protection.relation, why, Mend("purge what is old enough"))
 
 
 def bloated(ground: Ground) -> Iterator[Found]:
@@ -104,8 +109,15 @@ def bloated(ground: Ground) -> Iterator[Found]:
         pages = ground.evidence.storage[protection.relation.oid].pages if figures.bloat is not None else 0
         if figures.bloat is not None and figures.bloat >= BLOATED and pages >= MANY_PAGES:
             why = f"{figures.bloat:.0%} of its {pages:,} pages would not be needed"
-            mend = "VACUUM it; VACUUM FULL, under a lock, or pg_repack give the pages back"
-            yield about(protection.relation, why, mend, is_sql=False)
+            mend = f"VACUUM (FULL, ANALYZE) {name_of(protection.relation)};  -- locks it; pg_repack does not"
+            yield about(protection.relation, why, Mend(mend, By.SQL))
+
+
+def _renamed(relation: Relation) -> Mend:
+    """Return the SQL that gives a relation a name of its own, after its schema."""
+    kind = {RelationKind.VIEW: "VIEW", RelationKind.MATVIEW: "MATERIALIZED VIEW"}.get(relation.kind, "TABLE")
+    name = quote_identifier(f"{relation.schema}_{relation.name}")
+    return Mend(f"ALTER {kind} {name_of(relation)} RENAME TO {name};", By.SQL)
 
 
 def _labels(relation: Relation, ground: Ground) -> Iterator[str]:
