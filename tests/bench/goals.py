@@ -6,7 +6,19 @@ from enum import Enum
 from statistics import median
 
 from tests.bench.figures import Ledger, Summary, paired_differences, paired_ratios, summary
-from tests.bench.names import BY_HAND, DIRECT, MODES, OURS, PGBOUNCER, PGPOOL, PLAIN, PROTECTED, REWRITTEN
+from tests.bench.names import (
+    BY_HAND,
+    CASCADE,
+    DIRECT,
+    MODES,
+    OURS,
+    PGBOUNCER,
+    PGPOOL,
+    PLAIN,
+    PROTECTED,
+    REWRITTEN,
+    TRIGGERS,
+)
 
 
 class Compare(Enum):
@@ -88,6 +100,9 @@ GROUPS = {
     "same plan": Group("", "The server plans the rewritten text as it plans the one written by hand"),
     "planning": Group("µs", "Planning time as EXPLAIN tells it, both texts sent directly"),
     "server": Group("CPU µs/query", "CPU of the server, both texts sent directly"),
+    "cascade": Group(
+        "ms", "A deletion that goes down three levels, by hand, by the triggers alone, with the proxy"
+    ),
 }
 """In the order of reports."""
 
@@ -132,6 +147,7 @@ GOALS: tuple[Goal, ...] = (
         for mode in MODES[1:]
         for goal in _planned(f"server.{mode}", OTHER_ITEMS, 6.0, Compare.DIFFERENCE)
     ),
+    *(Goal(CASCADE, 1.3, base=BY_HAND, subject=subject) for subject in (TRIGGERS, OURS)),
 )
 
 

@@ -5,3 +5,5 @@ OURS_TWICE = f"{OURS} x2"
 PLAIN, PROTECTED = "plain", "protected"
 MODES = ("prepared", "extended", "simple")
 BY_HAND, REWRITTEN = "by hand", "rewritten"
+TRIGGERS, SERVERS_OWN = "triggers", "ON DELETE CASCADE"
+CASCADE = "cascade.100,000 rows"

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from tests.bench.cascade import measure_cascade
 from tests.bench.figures import Ledger
 from tests.bench.goals import GOALS, judge
 from tests.bench.latency import measure_latency
@@ -36,6 +37,7 @@ WORKS: dict[str, Work] = {
     "connects": measure_connects,
     "memory": measure_memory,
     "predicates": measure_predicates,
+    "cascade": measure_cascade,
 }
 QUICK: dict[str, Work] = {"quick": measure_quickly}
 
