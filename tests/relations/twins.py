@@ -35,7 +35,6 @@ REQUIRE = {"defaults": {"relations": "require"}}
 RESTORED = 0.1
 """The share of deletions that are made, taken back, and then made once more beside the twin."""
 HELD = {"23503", "23001"}
-"""The SQLSTATE must be the same. Which key is named where a statement violates several may differ, and is counted."""
 SEQUENCES = 10
 """Sequences on one schema: making it takes longer than they do."""
 
@@ -99,11 +98,11 @@ class Twins:
         self.log.append(f"{statement};")
         self.tally.statements += 1
         answers = _answer(self.soft, statement), _answer(self.twin, statement)
-        if answers[1][0] in HELD and answers[0][0] == answers[1][0]:
-            self.tally.refused += 1
-            self.tally.otherwise += answers[0] != answers[1]
-        elif answers[0] != answers[1]:
-            raise Disagreement(self.seed, self.schema, self.log, answers)
+        self.tally.refused += answers[1][0] in HELD
+        if answers[0] != answers[1]:
+            if not _names_absent_parent(*answers):
+                raise Disagreement(self.seed, self.schema, self.log, answers)
+            self.tally.otherwise += 1
         return answers[1]
 
     def delete_and_restore(self, statement: str, *, by_root: bool, by_sql: bool) -> None:
@@ -170,6 +169,15 @@ class Twins:
     def open(self) -> bool:
         """Tell whether a transaction is open."""
         return self.twin.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE
+
+
+def _names_absent_parent(soft: Answer, twin: Answer) -> bool:
+    """Tell whether both say 23503, the soft database of a row without a parent: several keys are violated.
+
+    The server's own keys come before the triggers there: a parent that never was is named before one that is deleted,
+    and a default that is no key at once. A check that waits speaks for whichever row has the key by then.
+    """
+    return soft[0] == twin[0] == "23503" and (soft[1] or "").startswith("insert or update on table")
 
 
 def _answer(connection: Connection, statement: str) -> Answer:
