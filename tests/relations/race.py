@@ -31,7 +31,6 @@ from tests.relations.pairs import CHILDREN, COPY, SCHEMA, TAKE_BACK, Before, Pai
 from tests.relations.twins import CONFIG, REQUIRE, take_back
 from tests.servers import Server, execute
 
-SECTIONS = {**REQUIRE, "roles": {"postgres": {"visibility": ["live", "all"], "restore": True}}}
 ALLOWED = {"23503", "40001", "40P01"}
 OPTIONS = "-c deadlock_timeout=20ms -c lock_timeout=30s"
 DONE = "ok"
@@ -87,7 +86,7 @@ def arena_of(server: Server) -> Iterator[Arena]:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="pgsoftproxy-race-"))
         execute(server.dsn(name), SCHEMA)
         config = Path(directory) / "proxy.toml"
-        config.write_text(config_text(server, name, CONFIG, SECTIONS))
+        config.write_text(config_text(server, name, CONFIG, REQUIRE))
         done = CliRunner().invoke(app, ["migrate", "--config", str(config), "--yes"])
         assert done.exit_code == 0, done.output
         proxy = RunningProxy(config, server, name)

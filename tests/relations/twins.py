@@ -26,6 +26,7 @@ from tests.servers import Server, execute
 RULE = TableRule("public.*", deleted_by="deleted_by", deletion_id="deletion_id")
 CONFIG = """
 [roles.postgres]
+visibility = ["live", "all"]
 restore = true
 [tables."public.*"]
 deleted_by = "deleted_by"
