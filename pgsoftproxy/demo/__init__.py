@@ -10,12 +10,14 @@ from importlib.resources import files
 from typing import NoReturn
 
 from pgsoftproxy.db.demo_client import DemoClient, Unreachable
+from pgsoftproxy.demo.commands import Commands
 from pgsoftproxy.demo.failure import DemoFailed, Stopped
 from pgsoftproxy.demo.proxy import CONFIG, Proxy
 from pgsoftproxy.demo.screen import Screen
 from pgsoftproxy.demo.server import Server
 from pgsoftproxy.demo.stage import Stage
-from pgsoftproxy.demo.story import Cast, Story
+from pgsoftproxy.demo.story import Story
+from pgsoftproxy.demo.telling import Cast, Telling
 
 DATABASE = "shop"
 
@@ -55,14 +57,15 @@ def _run(screen: Screen, stage: Stage, *, serve: bool) -> int:
     ]
     if serve:
         _serve(screen, proxy, facts)
-    screen.facts([*facts, ("protected (deleted_at)", "customers, products, orders")])
+    screen.facts([*facts, ("protected (deleted_at)", "customers, products, orders, invoices")])
     with ExitStack() as clients:
         shop = clients.enter_context(DemoClient(proxy.dsn(DATABASE, "shop", "shop")))
         support = clients.enter_context(DemoClient(proxy.dsn(DATABASE, "support", "support")))
         direct = clients.enter_context(DemoClient(server.dsn(DATABASE)))
-        story = Story(screen, Cast(shop, support, direct, proxy.metrics))
-        story.tell()
-    return story.checks
+        commands = Commands(proxy.config, server.dsn(DATABASE))
+        telling = Telling(screen, Cast(shop, support, direct, proxy.metrics, commands.run, proxy.reload))
+        Story(telling).tell()
+    return telling.checks
 
 
 def _serve(screen: Screen, proxy: Proxy, facts: list[tuple[str, str]]) -> NoReturn:

@@ -54,6 +54,7 @@ class Child:
         self._program = program
         self._tail: deque[str] = deque(maxlen=30)
         self._started: Future[str] = Future()
+        self._expected: tuple[str, Future[str]] | None = None
         self._process = subprocess.Popen(
             program.argv,
             stdin=subprocess.DEVNULL,
@@ -76,6 +77,17 @@ class Child:
             return self._started.result(seconds)
         except TimeoutError:
             message = f"{self._program.name} was not ready within {seconds:.0f} s"
+            raise DemoFailed(message, self.words) from None
+
+    def notify(self, number: signal.Signals, expected: str, seconds: float) -> None:
+        """Send a signal and wait for a line that holds this text; DemoFailed if none comes."""
+        answered: Future[str] = Future()
+        self._expected = (expected, answered)
+        self._process.send_signal(number)
+        try:
+            answered.result(seconds)
+        except TimeoutError:
+            message = f"{self._program.name} did not answer {number.name} within {seconds:.0f} s"
             raise DemoFailed(message, self.words) from None
 
     def wait(self) -> int:
@@ -107,6 +119,9 @@ class Child:
                 self._tail.append(line.rstrip("\n"))
                 if not self._started.done() and (found := self._program.ready(line)) is not None:
                     self._started.set_result(found)
+                if self._expected is not None and self._expected[0] in line:
+                    self._expected[1].set_result(line)
+                    self._expected = None
         if not self._started.done():
             self._started.set_exception(
                 DemoFailed(f"{self._program.name} ended before it was ready", self.words)

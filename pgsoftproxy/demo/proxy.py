@@ -17,6 +17,7 @@ from pgsoftproxy.demo.stage import Stage
 
 START_SECONDS = 20.0
 SCRAPE_SECONDS = 5.0
+RELOAD_SECONDS = 10.0
 
 CONFIG = """\
 [listen]
@@ -48,8 +49,12 @@ relations = "parent_only"
 
 [tables."public.*"]
 
+[tables."public.invoices"]
+relations = "require"
+
 [roles.support]
 visibility = ["live", "all", "deleted"]
+restore = true
 """
 
 
@@ -58,10 +63,10 @@ class Proxy:
 
     def __init__(self, stage: Stage, config: str) -> None:
         self.host = "127.0.0.1"
-        path = stage.work / "pgsoftproxy.toml"
-        path.touch(mode=0o600)
-        path.write_text(config)
-        argv = [sys.executable, "-m", "pgsoftproxy", "run", "--config", str(path)]
+        self.config = stage.work / "pgsoftproxy.toml"
+        self.config.touch(mode=0o600)
+        self.config.write_text(config)
+        argv = [sys.executable, "-m", "pgsoftproxy", "run", "--config", str(self.config)]
         self._child = stage.start(Program("the proxy", argv, _listening, (signal.SIGTERM,)))
         event = json.loads(self._child.wait_ready(START_SECONDS))
         self.port = int(event["port"])
@@ -89,6 +94,10 @@ class Proxy:
             raise DemoFailed(f"{self.metrics_url} answered {answer.status}", body)
         families = text_string_to_metric_families(body)
         return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+    def reload(self) -> None:
+        """Have it read configuration and catalog anew."""
+        self._child.notify(signal.SIGHUP, '"event": "reloaded"', RELOAD_SECONDS)
 
     def wait(self) -> NoReturn:
         """Wait until the proxy ends, which it should not do by itself."""

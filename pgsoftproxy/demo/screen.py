@@ -57,6 +57,10 @@ class Screen:
         prompt = f"{who}=> "
         self._code(prompt, sql, "bold green" if who != "direct" else "bold magenta")
 
+    def command(self, text: str) -> None:
+        """Print a command after the prompt of a shell."""
+        self._print(Padding(Text.assemble(("$ ", "bold cyan"), text), MARGIN))
+
     def received(self, sql: str) -> None:
         """Print the text that PostgreSQL received."""
         self._code("server received: ", sql.rstrip(), "bold yellow")

@@ -3,14 +3,8 @@
 Must not know how the server and the proxy were started.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
-from pgsoftproxy.db.demo_client import Answer, DemoClient
-from pgsoftproxy.demo.failure import DemoFailed
-from pgsoftproxy.demo.screen import Screen
-
-Metrics = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+from pgsoftproxy.demo.family import Family
+from pgsoftproxy.demo.telling import Metrics, Telling
 
 COUNT = "SELECT count(*) FROM customers"
 DELETE = "DELETE FROM customers WHERE id = 42"
@@ -44,28 +38,18 @@ METRICS: tuple[tuple[str, str, dict[str, str]], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Cast:
-    """Who takes part: two roles through the proxy, the superuser past it, and the proxy's metrics."""
-
-    shop: DemoClient
-    support: DemoClient
-    direct: DemoClient
-    metrics: Callable[[], Metrics]
-
-
 class Story:
     """Tell the demo on a screen."""
 
-    def __init__(self, screen: Screen, cast: Cast) -> None:
-        self._screen = screen
-        self._cast = cast
-        self._names = {cast.shop: "shop", cast.support: "support", cast.direct: "direct"}
-        self.checks = 0
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+        self._screen = telling.screen
+        self._cast = telling.cast
 
     def tell(self) -> None:
         """Run all steps; DemoFailed at the first that does not show what it should."""
         before = self._cast.metrics()
+        family = Family(self._telling)
         steps = (
             ("An application deletes a customer, as ever", self._delete),
             ("The customer is gone: from counts, joins and further deletes", self._gone),
@@ -74,6 +58,9 @@ class Story:
             ("A role that may sees deleted rows; the others may not", self._visibility),
             ("What would destroy rows is refused", self._refused),
             ("A deleted key is free again: an upsert", self._upsert),
+            ("Rows that refer to it: the database learns what their keys mean", family.migrate),
+            ("A parent takes its children with it", family.delete),
+            ("And they come back", family.restore),
         )
         for number, (title, step) in enumerate(steps, 1):
             self._screen.step(number, title)
@@ -82,115 +69,88 @@ class Story:
         self._metrics(before, self._cast.metrics())
 
     def _delete(self) -> None:
-        before = self._quiet(self._cast.shop, COUNT).value
-        self._same("customers before", before, 1000)
-        answer = self._run(self._cast.shop, DELETE)
-        self._same("the answer to the DELETE", answer.tag, "DELETE 1")
+        before = self._telling.quiet(self._cast.shop, COUNT).value
+        self._telling.same("customers before", before, 1000)
+        answer = self._telling.run(self._cast.shop, DELETE)
+        self._telling.same("the answer to the DELETE", answer.tag, "DELETE 1")
         self._screen.check("the same answer as from PostgreSQL itself")
 
     def _gone(self) -> None:
         shop = self._cast.shop
-        self._same("customers left", self._run(shop, COUNT).value, 999)
-        self._same("orders joined to the customer", len(self._run(shop, ORDERS).rows), 0)
-        rows = self._run(shop, ORDERS_LEFT).rows
+        self._telling.same("customers left", self._telling.run(shop, COUNT).value, 999)
+        self._telling.same("orders joined to the customer", len(self._telling.run(shop, ORDERS).rows), 0)
+        rows = self._telling.run(shop, ORDERS_LEFT).rows
         names = [row[2] for row in rows]
-        self._same("names in the outer join", names, [None, None, None])
-        again = self._run(shop, DELETE)
-        self._same("a second DELETE", again.tag, "DELETE 0")
+        self._telling.same("names in the outer join", names, [None, None, None])
+        again = self._telling.run(shop, DELETE)
+        self._telling.same("a second DELETE", again.tag, "DELETE 0")
         self._screen.check("not one statement of the application was changed")
 
     def _rewritten(self) -> None:
         shop = self._cast.shop
         self._screen.say("As the server's own pg_stat_activity reports it, for a delete and for the join:")
-        deleted = self._received(shop, DELETE)
-        self._true("the DELETE reached the server as an UPDATE", deleted.startswith("UPDATE"), deleted)
-        joined = self._received(shop, ORDERS_LEFT)
-        self._true("the read reached the server guarded", joined.count("deleted_at IS NULL") == 2, joined)
+        deleted = self._telling.received(shop, DELETE)
+        self._telling.true(
+            "the DELETE reached the server as an UPDATE", deleted.startswith("UPDATE"), deleted
+        )
+        joined = self._telling.received(shop, ORDERS_LEFT)
+        self._telling.true(
+            "the read reached the server guarded", joined.count("deleted_at IS NULL") == 2, joined
+        )
         self._screen.check("no deparser: the application's own words, with guards put in")
 
     def _still_there(self) -> None:
-        answer = self._run(self._cast.direct, RAW)
-        self._same("raw rows", len(answer.rows), 1)
-        self._true("the row has the time of its deletion", answer.rows[0][2] is not None, str(answer.rows[0]))
-        self._same("who deleted it", answer.rows[0][3], "shop")
-        self._same("raw customers", self._quiet(self._cast.direct, COUNT).value, 1000)
+        answer = self._telling.run(self._cast.direct, RAW)
+        self._telling.same("raw rows", len(answer.rows), 1)
+        self._telling.true(
+            "the row has the time of its deletion", answer.rows[0][2] is not None, str(answer.rows[0])
+        )
+        self._telling.same("who deleted it", answer.rows[0][3], "shop")
+        self._telling.same("raw customers", self._telling.quiet(self._cast.direct, COUNT).value, 1000)
         self._screen.check("stamped with when, by whom, and a deletion_id")
 
     def _visibility(self) -> None:
         wish = "SET pgsoftproxy.visibility = 'all'"
-        self._sqlstate(self._run(self._cast.shop, wish), "42501")
-        self._same("the answer to SET", self._run(self._cast.support, wish).tag, "SET")
-        rows = self._run(self._cast.support, ORDERS).rows
-        self._same("orders with their customer", len(rows), 3)
-        self._quiet(self._cast.support, "RESET pgsoftproxy.visibility")
-        self._same("and after RESET", len(self._quiet(self._cast.support, ORDERS).rows), 0)
+        self._telling.sqlstate(self._telling.run(self._cast.shop, wish), "42501")
+        self._telling.same("the answer to SET", self._telling.run(self._cast.support, wish).tag, "SET")
+        rows = self._telling.run(self._cast.support, ORDERS).rows
+        self._telling.same("orders with their customer", len(rows), 3)
+        self._telling.quiet(self._cast.support, "RESET pgsoftproxy.visibility")
+        self._telling.same("and after RESET", len(self._telling.quiet(self._cast.support, ORDERS).rows), 0)
         self._screen.check("allowed per role in the configuration, logged and counted at each use")
 
     def _refused(self) -> None:
-        self._sqlstate(self._run(self._cast.shop, "TRUNCATE customers CASCADE"), "0A000")
-        self._same("raw customers", self._quiet(self._cast.direct, COUNT).value, 1000)
+        self._telling.sqlstate(self._telling.run(self._cast.shop, "TRUNCATE customers CASCADE"), "0A000")
+        self._telling.same("raw customers", self._telling.quiet(self._cast.direct, COUNT).value, 1000)
         self._screen.check("nothing was lost")
 
     def _upsert(self) -> None:
         shop = self._cast.shop
-        deleted = self._run(shop, DELETE_PRODUCT, "SKU-0007")
-        self._same("RETURNING shows the row as it was", deleted.rows, ((7, "SKU-0007", None),))
-        first = self._run(shop, UPSERT)
-        self._same("a new row, not the deleted one", (first.tag, first.rows[0][0]), ("INSERT 0 1", True))
-        self._quiet(shop, UPSERT.replace("19.90", "24.90"))
-        self._same("the price after a second upsert", self._quiet(shop, PRICE).value, "24.90")
-        self._same("raw rows of that SKU", self._quiet(self._cast.direct, RAW_PRODUCTS).value, 2)
+        deleted = self._telling.run(shop, DELETE_PRODUCT, "SKU-0007")
+        self._telling.same("RETURNING shows the row as it was", deleted.rows, ((7, "SKU-0007", None),))
+        first = self._telling.run(shop, UPSERT)
+        self._telling.same(
+            "a new row, not the deleted one", (first.tag, first.rows[0][0]), ("INSERT 0 1", True)
+        )
+        self._telling.quiet(shop, UPSERT.replace("19.90", "24.90"))
+        self._telling.same("the price after a second upsert", self._telling.quiet(shop, PRICE).value, "24.90")
+        self._telling.same(
+            "raw rows of that SKU", self._telling.quiet(self._cast.direct, RAW_PRODUCTS).value, 2
+        )
         self._screen.check("the deleted row neither stopped the insert nor came back")
 
     def _metrics(self, before: Metrics, after: Metrics) -> None:
         rows = []
         for name, metric, labels in METRICS:
             old, new = _total(before, metric, labels), _total(after, metric, labels)
-            self._true(f"the metric of {name} should grow", new > old, f"{metric}: {old:g}, then {new:g}")
+            self._telling.true(
+                f"the metric of {name} should grow", new > old, f"{metric}: {old:g}, then {new:g}"
+            )
             rows.append((name, old, new))
         self._screen.table(("metric", "before", "after"), rows)
         soft = _total(after, METRICS[0][1], METRICS[0][2]) - _total(before, METRICS[0][1], METRICS[0][2])
-        self._same("customers counted as deleted", soft, 1.0)
+        self._telling.same("customers counted as deleted", soft, 1.0)
         self._screen.check("scraped from the proxy's own /metrics")
-
-    def _run(self, client: DemoClient, sql: str, *parameters: object) -> Answer:
-        self._screen.query(self._names[client], _shown(sql, parameters))
-        answer = client.run(sql, *parameters)
-        self._screen.answer(answer)
-        return answer
-
-    def _quiet(self, client: DemoClient, sql: str) -> Answer:
-        answer = client.run(sql)
-        if answer.error is not None:
-            error = f"{answer.error.sqlstate}: {answer.error.message}"
-            raise DemoFailed(f"an unexpected error at: {sql}", error)
-        return answer
-
-    def _received(self, client: DemoClient, sql: str) -> str:
-        """Run a statement through the proxy and ask the server, past the proxy, for the text it received."""
-        self._screen.query(self._names[client], sql)
-        self._quiet(client, sql)
-        activity = self._cast.direct.run("SELECT query FROM pg_stat_activity WHERE pid = %s", client.pid)
-        text = str(activity.value)
-        self._screen.received(text)
-        return text
-
-    def _sqlstate(self, answer: Answer, wanted: str) -> None:
-        self._same("the error", answer.error.sqlstate if answer.error else f"none, but {answer.tag}", wanted)
-
-    def _same(self, what: str, seen: object, wanted: object) -> None:
-        self._true(f"{what} should be {wanted!r}", seen == wanted, f"it is {seen!r}")
-
-    def _true(self, what: str, held: bool, seen: str) -> None:
-        if not held:
-            raise DemoFailed(what, seen)
-        self.checks += 1
-
-
-def _shown(sql: str, parameters: tuple[object, ...]) -> str:
-    for number, parameter in enumerate(parameters, 1):
-        sql = sql.replace("%s", f"${number}", 1) + f"\n-- ${number} is '{parameter}'"
-    return sql
 
 
 def _total(metrics: Metrics, name: str, labels: dict[str, str]) -> float:
