@@ -27,10 +27,11 @@ LEVELS = ((RC, RC), (RC, RC), (SERIALIZABLE, SERIALIZABLE), (RC, RR), (RC, SERIA
 """Of the parent's side and of the child's: those beside which no live row is left under a deleted one."""
 
 PAUSE_MS = 3.0
-TAKE_BACK_MS = 500.0
 TAKEN_BACK = 0.2
-"""Of the children that come back, the share that does so by a whole restore: it takes longer, catalog and all."""
-TAKE_BACK = "take back"
+"""The share that remains of the children that `pgsoftproxy restore` brings back: each reads the catalog."""
+TAKE_BACK, IN_SQL = "take back", "in SQL"
+SLOW_MS = {TAKE_BACK: 500.0, IN_SQL: 40.0}
+"""How much later the other side may begin, so that either can win."""
 COPY = "copy"
 
 PARENT_DIRECT = {"delete": "UPDATE parents SET deleted_at = now() WHERE id = {n} AND deleted_at IS NULL"}
@@ -58,6 +59,7 @@ MOVED = {
 """What makes child n, of parent 0, a child of parent n."""
 BACK = {
     "restore": "/* pgsoftproxy: visibility=all */ UPDATE {t} SET deleted_at = NULL, deletion_id = NULL WHERE id = {n}",
+    IN_SQL: "SELECT rows FROM pgsoftproxy.restore('public.{t}', key => '{n}') WHERE rows > 0",
     TAKE_BACK: "",
 }
 """What brings deleted child n of parent n back."""
@@ -134,8 +136,8 @@ def _pair(random: Random, number: int) -> Pair:
     text = forms[name].format(t=table, p="owned" if table == "parts" else "parents", n=number)
     child = _side(random, name, (f"SELECT 1 FROM parents WHERE id = {number}", text), levels[1])
     parent = _parent(random, number, levels[0], revives)
-    if name == TAKE_BACK:
-        parent = replace(parent, before_ms=random.uniform(0, TAKE_BACK_MS))
+    if name in SLOW_MS:
+        parent = replace(parent, before_ms=random.uniform(0, SLOW_MS[name]))
     return Pair(number, table, parent, child, before, revives)
 
 
