@@ -52,8 +52,8 @@ check: $(READY)  ## what CI checks besides the tests: ruff, formatting, mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## every goal of speed, beside PgBouncer and Pgpool-II
-	$(BIN)/python -m tests.bench.run $(ARGS)
+bench: $(READY)  ## every goal of speed, into docs/benchmarks.md; CURVES=1: how the cost grows, too
+	$(BIN)/python -m tests.bench.run --docs docs --extras $(if $(CURVES),--curves) $(ARGS)
 
 bench-quick: $(READY)  ## CPU per query of the proxy and of PgBouncer, in a minute
 	$(BIN)/python -m tests.bench.run --quick $(ARGS)

@@ -22,7 +22,7 @@ from tests.bench.figures import Ledger
 from tests.bench.goals import GOALS, Verdict, judge
 from tests.bench.names import BY_HAND, CASCADE, OURS, SERVERS_OWN, TRIGGERS
 from tests.bench.pgbench import Failed
-from tests.bench.report import table, verdicts
+from tests.bench.report import plain, sections
 from tests.bench.rounds import Effort, interleaved
 from tests.bench.stage import Stage
 from tests.fix_proxy import RunningProxy, config_text
@@ -174,7 +174,11 @@ def main() -> int:
         finally:
             server.destroy()
         judged = [judge(goal, ledger) for goal in GOALS if goal.row == CASCADE]
-        print(f"\nPostgreSQL {version}, {options.rounds} rounds", *table(ledger), *verdicts(judged), sep="\n")
+        print(
+            f"\nPostgreSQL {version}, {options.rounds} rounds",
+            *plain(list(sections(ledger, judged))),
+            sep="\n",
+        )
         missed = missed or any(one.verdict is not Verdict.HOLDS for one in judged)
     return int(missed)
 

@@ -16,11 +16,11 @@ from tests.bench.cpu import fine_seconds
 from tests.bench.figures import Ledger
 from tests.bench.names import BY_HAND, MODES, PROTECTED, REWRITTEN
 from tests.bench.pgbench import Failed
-from tests.bench.rewriting import Rewriter
+from tests.bench.rewriting import Rewriter, policy_of
 from tests.bench.rounds import Effort
-from tests.bench.stage import Stage
+from tests.bench.stage import RULES, Stage
 
-BLOCKS = 12
+BLOCKS = 6
 """Of each text in a round, for each second of the effort."""
 
 NAMED = {BY_HAND: b"by_hand", REWRITTEN: b"rewritten"}
@@ -93,7 +93,7 @@ Taken = dict[tuple[str, str], list[float]]
 
 def measure_predicates(stage: Stage, effort: Effort, ledger: Ledger) -> None:
     """Compare plans, planning and the whole work of the server, in each mode."""
-    rewriter = Rewriter(stage)
+    rewriter = Rewriter(policy_of(stage, PROTECTED, RULES))
     pairs = [
         Pair(shape, {BY_HAND: shape.by_hand(where), REWRITTEN: rewriter.sent(shape.plain)})
         for shape, where in SHAPES.items()

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from itertools import count
-from pathlib import Path
 
 from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.model.context import Context, SearchPath, Values, Variables
@@ -30,10 +29,10 @@ TEXTS = {"select": SELECT, "join": JOIN}
 
 
 class Rewriter:
-    """What the proxy does with a text of the PROTECTED database before it is sent."""
+    """What the proxy does with a text before it is sent, under a policy."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.policy = _policy(stage)
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
         path = SearchPath(self.policy.catalog.path_of("postgres"))
         self._context = Context(
             Variables.at_start(Values("postgres", path)), "postgres", self.policy.grant("postgres")
@@ -57,7 +56,7 @@ class Rewriter:
 
 def measure_sight(stage: Stage, effort: Effort, ledger: Ledger) -> None:
     """Note what the first sight of a text takes."""
-    rewriter = Rewriter(stage)
+    rewriter = Rewriter(policy_of(stage, PROTECTED, RULES))
     numbers = count(1_000_000)
     for text in TEXTS.values():
         rewriter.sent(text.format(number=1))
@@ -71,12 +70,13 @@ def _fresh(text: str, numbers: Iterator[int]) -> list[str]:
     return [text.format(number=next(numbers)) for _ in range(COUNT)]
 
 
-def _policy(stage: Stage) -> Policy:
-    config: Path = stage.directory / "rewriting.toml"
-    config.write_text(config_text(stage.server, PROTECTED, RULES))
+def policy_of(stage: Stage, database: str, rules: str) -> Policy:
+    """Return the policy that rules make of a database as it is now; Failed if they do not fit it."""
+    config = stage.directory / "rewriting.toml"
+    config.write_text(config_text(stage.server, database, rules))
     settings = load(config, {})
     catalog = asyncio.run(load_catalog(settings.control.dsn))
     policy, problems = compile_policy(settings.rules(), settings.grants(), catalog)
     if problems:
-        raise Failed(f"the policy lacks something: {problems}")
+        raise Failed(f"the rules do not fit the database: {problems}")
     return policy

@@ -23,7 +23,7 @@ DELETED_OF = 1000
 """One row of so many is deleted."""
 
 ROWS_OF_SCALE = 100_000
-CONNECTIONS = 1200
+CONNECTIONS = 2400
 POOL = 32
 """Clients that Pgpool-II takes, each in a process of its own: its default."""
 

@@ -1,0 +1,134 @@
+"""The files in docs: figures as JSON, the chart, and the report with the machine and the commands that made it."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pgsoftproxy import __version__
+from tests.bench.chart import chart
+from tests.bench.daemons import program
+from tests.bench.figures import Ledger, medians
+from tests.bench.goals import Judged, Verdict
+from tests.bench.growth import growth
+from tests.bench.report import count, curves, markdown, sections
+from tests.servers import embedded_programs, find_programs
+
+INTRODUCTION = """\
+# Benchmarks
+
+<!-- Printed by `make bench`; do not edit. -->
+
+What the proxy costs beside a direct connection, PgBouncer in session mode and Pgpool-II as its package sets it up.
+{count}
+
+![CPU per query, and how it grows](benchmarks.svg)
+
+Rounds interleave the contenders, so that a busy moment of the machine meets all of them. Ratios are taken within a
+round; the median of the rounds counts, and stands with the least and the greatest in brackets. `±` is half the way
+from the least to the greatest figure. CPU is that of the processes in the middle, from `/proc/PID/task/*/schedstat`;
+what connecting takes is measured apart and taken away. After each run a count of all rows, a live row and a deleted
+row are asked for: figures of wrong answers are not printed. The figures themselves are in
+[benchmarks.json](benchmarks.json).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that a run gave: figures, judgements, how long each part took, what other programs printed."""
+
+    ledger: Ledger
+    judged: Sequence[Judged]
+    about: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+def write_documents(folder: Path, outcome: Outcome) -> None:
+    """Write benchmarks.json, benchmarks.svg and benchmarks.md into a folder."""
+    (folder / "benchmarks.json").write_text(json.dumps(as_json(outcome), indent=1, ensure_ascii=False) + "\n")
+    (folder / "benchmarks.svg").write_text(chart(outcome.ledger))
+    (folder / "benchmarks.md").write_text(as_markdown(outcome))
+
+
+def as_json(outcome: Outcome) -> dict[str, object]:
+    """Return everything as JSON has it."""
+    ledger = outcome.ledger
+    return {
+        "about": dict(outcome.about),
+        "goals": [
+            {
+                "row": one.goal.row,
+                "wanted": one.goal.wanted,
+                "limit": one.goal.limit,
+                "figure": None if one.figure is None else one.figure.middle,
+                "verdict": one.verdict.value,
+            }
+            for one in outcome.judged
+        ],
+        "rows": ledger.values,
+        "curves": ledger.curves,
+        "growth": {
+            curve: {name: growth(medians(points))[0].value for name, points in by_name.items()}
+            for curve, by_name in ledger.curves.items()
+        },
+    }
+
+
+def as_markdown(outcome: Outcome) -> str:
+    """Return the document."""
+    lines = [INTRODUCTION.format(count=count(outcome.judged)), "| | |", "|---|---|"]
+    lines += [f"| {key} | {value} |" for key, value in outcome.about.items()]
+    missed = [one for one in outcome.judged if one.verdict is Verdict.MISSED]
+    if missed:
+        lines += ["", "## Goals that do not hold", ""]
+        lines += [f"- `{one.goal.row}`" for one in missed]
+    lines += ["", "## Rows", *markdown(list(sections(outcome.ledger, outcome.judged)))]
+    if outcome.ledger.curves:
+        lines += ["", "## How the cost grows", *markdown(list(curves(outcome.ledger)))]
+    for name, output in outcome.outputs.items():
+        lines += ["", f"## `tests.bench.{name}`", "", "```text", output.rstrip(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def about(version: int, load: float, seconds: float) -> dict[str, str]:
+    """Return the machine with its load before the run, the versions, and the command."""
+    command = "make bench" + (f' ARGS="{" ".join(sys.argv[1:])}"' if sys.argv[1:] else "")
+    versions = {
+        f"PostgreSQL {version}": _printed(find_programs(version), "postgres"),
+        "pgbench": _printed(embedded_programs() or find_programs(version), "pgbench"),
+        "PgBouncer": _printed(None, "pgbouncer"),
+        "Pgpool-II": _printed(None, "pgpool"),
+    }
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "command": f"`{command}`",
+        "took": f"{seconds / 60:.0f} minutes",
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory()} GiB, Linux {platform.release()}",
+        "load of the minute before": f"{load:.2f}",
+        "pgsoftproxy": f"{__version__}, Python {platform.python_version()}",
+        **{name: told for name, told in versions.items() if told},
+    }
+
+
+def _printed(folder: Path | None, name: str) -> str:
+    path = str(folder / name) if folder is not None else program(name)
+    if path is None:
+        return ""
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    return (done.stdout or done.stderr).partition("\n")[0]
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next(
+        (line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine()
+    )
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**30
