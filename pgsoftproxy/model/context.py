@@ -320,9 +320,12 @@ class Context:
     variables: Variables
     role: str = ""
     grant: Grant = field(default_factory=Grant)
+    values: Values = field(init=False, repr=False, compare=False)
+    """The values in effect."""
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "values", self.variables.current)
         object.__setattr__(self, "_hash", hash((self.variables, self.role, self.grant)))
 
     def __hash__(self) -> int:
@@ -332,8 +335,3 @@ class Context:
     def after(self, effect: Effect) -> "Context":
         """Return the context that the next statement of a batch sees."""
         return replace(self, variables=self.variables.after(effect))
-
-    @property
-    def values(self) -> Values:
-        """Return the values in effect."""
-        return self.variables.current

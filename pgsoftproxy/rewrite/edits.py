@@ -1,6 +1,6 @@
 """Collect edits of a text and apply them. Knows offsets, nothing of SQL's meaning."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.rewrite.plan import Edit
@@ -9,8 +9,7 @@ from pgsoftproxy.rewrite.plan import Edit
 ITEM, ASSIGNMENT, CLAUSE = 0, 1, 2
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Placed:
+class _Placed(NamedTuple):
     start: int
     rank: int
     end: int
@@ -22,6 +21,7 @@ class EditList:
 
     def __init__(self) -> None:
         self._placed: set[_Placed] = set()
+        self._ordered: tuple[str, int, tuple[Edit, ...]] = ("", 0, ())
 
     def __bool__(self) -> bool:
         return bool(self._placed)
@@ -40,13 +40,17 @@ class EditList:
 
     def edits(self, sql: str) -> tuple[Edit, ...]:
         """Return the edits of a text in ascending order; raises StatementRefused where two overlap."""
+        if self._ordered[:2] == (sql, len(self._placed)):  # asked again: edits are never taken back
+            return self._ordered[2]
         ordered = sorted(self._placed)
         reached = 0
         for edit in ordered:
             if edit.start < reached:
                 raise StatementRefused("statement cannot be rewritten: its parts overlap")
             reached = max(reached, edit.end)
-        return tuple(Edit(edit.start, edit.end, _spaced(edit, sql)) for edit in ordered)
+        edits = tuple([Edit(edit.start, edit.end, _spaced(edit, sql)) for edit in ordered])
+        self._ordered = (sql, len(ordered), edits)
+        return edits
 
 
 def _spaced(edit: _Placed, sql: str) -> str:
@@ -63,13 +67,12 @@ def _is_word(character: str) -> bool:
     return character.isalnum() or character in "_$\"'" or character > "\x7f"
 
 
-def apply_edits(sql: str, edits: tuple[Edit, ...]) -> str:
-    """Return the text with ascending, non-overlapping edits applied."""
+def apply_edits(sql: str, edits: tuple[Edit, ...], at: int = 0, end: int | None = None) -> str:
+    """Return the text, or its part from `at` to `end`, with ascending, non-overlapping edits of it applied."""
     parts: list[str] = []
-    at = 0
     for edit in edits:
         parts.append(sql[at : edit.start])
         parts.append(edit.text)
         at = edit.end
-    parts.append(sql[at:])
+    parts.append(sql[at:end])
     return "".join(parts)

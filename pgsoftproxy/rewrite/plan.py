@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import VisibilityMode
@@ -43,8 +44,7 @@ class Outcome(Enum):
     OBSERVED = "observed"
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """Replace the characters `start` to `end` of the client's text by `text` (an insertion if equal)."""
 
     start: int

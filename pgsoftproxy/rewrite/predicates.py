@@ -1,6 +1,7 @@
 """The SQL of predicates and values on deletion columns. Text only; knows no statement."""
 
 import re
+from functools import lru_cache
 from typing import assert_never
 
 from pglast.keywords import COL_NAME_KEYWORDS, RESERVED_KEYWORDS, TYPE_FUNC_NAME_KEYWORDS
@@ -16,6 +17,7 @@ KEY_HELD = "pgsoftproxy_key_held"
 """Marks the error that an upsert raises when a full unique index holds a deleted row's key."""
 
 
+@lru_cache(maxsize=4096)
 def quote_identifier(name: str) -> str:
     """Return a name as SQL text, quoted only where it must be."""
     if _PLAIN.fullmatch(name) and name not in _KEYWORDS:

@@ -11,7 +11,7 @@ from typing import assert_never
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import VIEWS, Relation, RelationKind
 from pgsoftproxy.model.context import SearchPath
-from pgsoftproxy.model.effects import SetsVariable, Variable
+from pgsoftproxy.model.effects import Effect, SetsVariable, Variable
 from pgsoftproxy.model.policy import Mode, Protection
 from pgsoftproxy.rewrite.edits import EditList, apply_edits
 from pgsoftproxy.rewrite.plan import Kind, Outcome, Retag, StatementPlan
@@ -23,6 +23,7 @@ from pgsoftproxy.rewrite.rules.guard_upsert import guard_upsert
 from pgsoftproxy.rewrite.rules.hide_deleted_rows import hide_deleted_rows
 from pgsoftproxy.rewrite.rules.judge_unprotected import judge_inside_utility, judge_system, judge_unprotected
 from pgsoftproxy.rewrite.rules.note_by_hand import note_by_hand
+from pgsoftproxy.rewrite.rules.note_hard import is_hard
 from pgsoftproxy.rewrite.rules.soften_delete import soften_delete
 from pgsoftproxy.rewrite.rules.soften_merge import soften_merge
 from pgsoftproxy.rewrite.scope import Findings, Reference, Use, find
@@ -36,17 +37,27 @@ DEEPEST_VIEW = 32
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One statement to rewrite: the whole text, the statement's tree, what `scope` found in it."""
+    """One statement to rewrite: the whole text, the statement's tree, what `scope` found in it.
+
+    `kind` and `effects` go into its plan. `edited`: the text is changed whatever becomes of the query.
+    """
 
     sql: str
     statement: Node
     findings: Findings
     surroundings: Surroundings
+    kind: Kind = Kind.UTILITY
+    effects: tuple[Effect, ...] = ()
+    edited: bool = False
+
+    def outcome(self, *, edited: bool) -> Outcome:
+        """Return what becomes of the statement if its reads or writes were edited or not."""
+        return Outcome.REWRITTEN if edited or self.edited else Outcome.FORWARDED
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The edits of a statement and the plan so far (kind and effects are the caller's)."""
+    """The edits of a statement and its plan."""
 
     plan: StatementPlan
     edits: EditList = field(default_factory=EditList)
@@ -65,7 +76,7 @@ def rewrite_query(query: Query, tokens: Callable[[], Tokens] | None, depth: int 
         warnings = tuple(warned for some in found for warned in some)
         return Result(StatementPlan(Kind.UTILITY, warnings=warnings))
     if not query.findings.references:
-        return Result(StatementPlan(Kind.UTILITY))
+        return Result(StatementPlan(query.kind, query.outcome(edited=False), query.effects))
     for joins_only in (False, True):
         work = Work(tokens(), query.surroundings, query.findings, EditList(), joins_only, depth)
         try:
@@ -80,9 +91,11 @@ def rewrite_query(query: Query, tokens: Callable[[], Tokens] | None, depth: int 
 def _plan(query: Query, work: Work) -> StatementPlan:
     tag, _ = tagged(query.statement)
     softened = work.deletes is not None
+    outcome = query.outcome(edited=bool(work.edits))
     return StatementPlan(
-        Kind.UTILITY,
-        Outcome.OBSERVED if work.observed else Outcome.FORWARDED,
+        query.kind,
+        Outcome.OBSERVED if work.observed and outcome is Outcome.FORWARDED else outcome,
+        effects=query.effects,
         translations=tuple(work.translations),
         retag=Retag("UPDATE", "DELETE") if softened and tag == "DeleteStmt" else None,
         guarded=tuple(work.guarded),
@@ -92,6 +105,7 @@ def _plan(query: Query, work: Work) -> StatementPlan:
         names_column=bool(work.by_hand) or query.findings.names_any(work.columns),
         by_hand=tuple(work.by_hand),
         warnings=tuple(work.warnings),
+        hard=is_hard(query.statement, query.findings.references, query.surroundings),
     )
 
 

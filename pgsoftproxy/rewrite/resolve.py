@@ -4,7 +4,7 @@ Pure. Where the search_path could not be followed a name counts as the protected
 is safe, a leak is not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import Column, Relation
@@ -29,11 +29,15 @@ class Surroundings:
     context: Context
     foreseen: frozenset[str] = frozenset()
     sent: bool = False
+    values: Values = field(init=False, repr=False, compare=False)
+    """The tracked variables' values in effect."""
 
-    @property
-    def values(self) -> Values:
-        """Return the tracked variables' values in effect."""
-        return self.context.values
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", self.context.values)
+
+    def about_to_be_sent(self) -> "Surroundings":
+        """Return the surroundings of a text that is to go out."""
+        return Surroundings(self.policy, self.context, self.foreseen, sent=True)
 
     @property
     def may_restore(self) -> bool:
@@ -63,12 +67,14 @@ class Surroundings:
             return None
         if schema is not None:
             return next((relation for relation in candidates if relation.schema == schema), None)
-        if not self.values.path_is_certain:
+        values = self.values
+        if not values.path_is_certain:
             return self._any(candidates)
-        if self.means_temporary({"relname": name}):
+        if name in values.temporary and self.means_temporary({"relname": name}):
             return self._any(candidates) if self.sent else None
-        found = self.in_catalog({"relname": name})
-        if self.values.stale or self._privileges is None:
+        privileges = self._privileges
+        found = self._first(self.schemas(), name, privileges)
+        if values.stale or privileges is None:
             return self._still(found, candidates)
         return found if found in candidates else None
 
@@ -108,7 +114,8 @@ class Surroundings:
         if TEMPORARY_SCHEMA not in schemas:  # it is searched first then
             return True
         before = schemas[: schemas.index(TEMPORARY_SCHEMA)]
-        return not (before and values.stale) and self._first(before, node["relname"]) is None
+        found = self._first(before, node["relname"], self._privileges)
+        return not (before and values.stale) and found is None
 
     def in_catalog(self, node: Node) -> Relation | None:
         """Return the relation that a RangeVar means, protected or not; None if that is not known for sure."""
@@ -117,13 +124,13 @@ class Surroundings:
             return catalog.find(node["schemaname"], node["relname"])
         if not self.values.path_is_certain or self.means_temporary(node):
             return None
-        return self._first(self.schemas(), node["relname"])
+        return self._first(self.schemas(), node["relname"], self._privileges)
 
-    def _first(self, schemas: list[str], name: str) -> Relation | None:
+    def _first(self, schemas: list[str], name: str, privileges: Privileges | None) -> Relation | None:
         """Return the first relation of that name; the server passes over schemas without USAGE for the user."""
-        user, privileges = self.values.user, self._privileges
+        user, find = self.values.user, self.policy.catalog.find
         for schema in schemas:
-            relation = self.policy.catalog.find(schema, name)
+            relation = find(schema, name)
             if relation is not None and (privileges is None or privileges.may_use(user, schema)):
                 return relation
         return None

@@ -106,7 +106,10 @@ def _rewrite(sql: str, policy: Policy, context: Context) -> Plan:
                 return Refused(tuple(plans), outcome.plan.refusal)
             _replace_statement(text, raw, edits)
             continue
-        edits.update(outcome.edits)
+        if len(statements) == 1:
+            edits = outcome.edits
+        else:
+            edits.update(outcome.edits)
         for effect in outcome.plan.effects:
             context = context.after(effect)
             _foresee(raw, effect, foresight, surroundings)
@@ -170,7 +173,8 @@ def _plan_statement(text: Text, raw: Node, surroundings: Surroundings) -> _Outco
             directives = read_directives(text.tokens, text.span(raw)[0], context)
             for effect in directives:
                 context = context.after(effect)
-        outcome = _decide(text, raw, kind, replace(surroundings, context=context))
+            surroundings = replace(surroundings, context=context)
+        outcome = _decide(text, raw, kind, surroundings)
         executed = executed_name(tag, statement)
         return outcome if executed is None else _executing(text, raw, outcome, (executed, directives))
     except StatementRefused as error:
@@ -194,11 +198,15 @@ class _Statement:
     surroundings: Surroundings
     findings: Findings
     judged: Judgement
+    effects: tuple[Effect, ...]
     temporary: EditList
 
     @property
     def query(self) -> Query:
-        return Query(self.text.sql, self.raw["stmt"], self.findings, self.surroundings)
+        return Query(
+            self.text.sql, self.raw["stmt"], self.findings, self.surroundings, self.kind, self.effects,
+            edited=bool(self.temporary),
+        )  # fmt: skip
 
 
 def _decide(text: Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _Outcome:
@@ -209,12 +217,13 @@ def _decide(text: Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _O
     standing = stand_in(tag, statement, surroundings)
     if standing is not None:
         outcome = _plan_stand_in(text, raw, kind, standing)
-        verify(text.sent(raw, outcome.edits), replace(surroundings, sent=True))
+        verify(text.sent(raw, outcome.edits), surroundings.about_to_be_sent())
         return outcome
     if tag == "VariableShowStmt":
         return _Outcome(StatementPlan(kind, depends=False), EditList())
-    touched_names = context.values.touched if context.values.stale else frozenset[str]()
-    findings = find(raw["stmt"], policy.names.keys() | touched_names if touched_names else policy.names)
+    values = context.values
+    names = policy.names.keys() | values.touched if values.stale and values.touched else policy.names
+    findings = find(raw["stmt"], names)
     judged = NOTHING
     if (findings.calls or policy.catalog.row_routines) and policy.names:
         judged = judge_calls(findings, surroundings)
@@ -227,32 +236,31 @@ def _decide(text: Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _O
         effects.extend(follow_set(statement, context))
     effects.extend(follow_temporary(raw["stmt"], surroundings))
     temporary = EditList()
-    if context.values.temporary:
+    if values.temporary:
         first = text.span(raw)[0]
         temporary = name_temporary(raw["stmt"], findings.references, surroundings, text.tokens, first)
-    found = _Statement(text, raw, kind, surroundings, findings, judged, temporary)
+    found = _Statement(text, raw, kind, surroundings, findings, judged, tuple(effects), temporary)
     has_body = "sql_body" in statement and not is_allowed_body(statement, surroundings)
     if tag in QUERIES or tag in WRAPPERS or has_body:
-        return _decide_query(found, effects)
+        return _decide_query(found)
     if tag not in PASSING and tag not in CHANGING:
         raise StatementRefused(f"statements of kind {tag} are not known to the proxy")
-    return _decide_utility(found, effects)
+    return _decide_utility(found)
 
 
-def _decide_query(found: _Statement, effects: list[Effect]) -> _Outcome:
+def _decide_query(found: _Statement) -> _Outcome:
     text, raw, surroundings = found.text, found.raw, found.surroundings
     rewritten = rewrite_query(found.query, lambda: text.tokens)
-    refuse_unlike(raw["stmt"], rewritten.plan, surroundings)
-    edits = rewritten.edits
+    plan, edits = rewritten.plan, rewritten.edits
+    refuse_unlike(raw["stmt"], plan, surroundings)
     edits.update(found.temporary)
-    effects.extend(_query_effects(text, raw, rewritten.plan, surroundings))
-    outcome = Outcome.REWRITTEN if edits else rewritten.plan.outcome
-    hard = is_hard(raw["stmt"], found.findings.references, surroundings)
-    plan = replace(rewritten.plan, kind=found.kind, outcome=outcome, effects=tuple(effects), hard=hard)
+    effects = _query_effects(text, raw, plan, surroundings)
+    if effects:
+        plan = replace(plan, effects=(*plan.effects, *effects))
     if surroundings.values.stale and executed_name(*tagged(raw["stmt"])) is None:
         plan = replace(plan, clear=is_clear(found.findings, surroundings))
     plan = _told(plan, found.judged)
-    sent = replace(surroundings, sent=True)
+    sent = surroundings.about_to_be_sent()
     if edits:
         verify(text.sent(raw, edits), sent)
     else:
@@ -260,8 +268,8 @@ def _decide_query(found: _Statement, effects: list[Effect]) -> _Outcome:
     return _Outcome(plan, edits)
 
 
-def _decide_utility(found: _Statement, effects: list[Effect]) -> _Outcome:
-    surroundings, judged = found.surroundings, found.judged
+def _decide_utility(found: _Statement) -> _Outcome:
+    surroundings, judged, effects = found.surroundings, found.judged, found.effects
     tag, statement = tagged(found.raw["stmt"])
     if "setstmt" in statement:  # ALTER ROLE, ALTER DATABASE, ALTER SYSTEM
         judge_setting(statement["setstmt"], surroundings.context)
@@ -275,13 +283,13 @@ def _decide_utility(found: _Statement, effects: list[Effect]) -> _Outcome:
         uncovers = find_uncovering(tag, statement, surroundings)
         of_schema = OF_SCHEMA in (statement.get("objtype"), statement.get("objectType"))
         shapes = tag not in KEEPING or of_schema or bool(statement.get("unique"))
-        effects.append(ChangesCatalog(shapes, uncovers, touched(found.raw["stmt"], surroundings)))
+        effects = (*effects, ChangesCatalog(shapes, uncovers, touched(found.raw["stmt"], surroundings)))
     outcome = Outcome.REWRITTEN if found.temporary else Outcome.FORWARDED
     translations = withhold_values(tag, statement, surroundings)
     plan = StatementPlan(
         found.kind,
         outcome,
-        effects=tuple(effects),
+        effects=effects,
         translations=translations,
         hard=is_hard(found.raw["stmt"], (), surroundings),
         depends=tag not in INDEPENDENT,

@@ -8,7 +8,7 @@ name inside it is the table; with RECURSIVE all names of the list are visible in
 arm of a set operation, or inside the SELECT of an INSERT, does not reach outside. A DML target is never a CTE.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -90,7 +90,11 @@ class Findings:
 
     def names_any(self, names: Collection[str]) -> bool:
         """Tell whether a column of one of these names occurs, qualified or not."""
-        return any(column_names(column)[-1] in names for column in self.columns)
+        for column in self.columns:
+            last = column["fields"][-1]
+            if "String" in last and last["String"].get("sval", "") in names:
+                return True
+        return False
 
 
 def column_names(column: Node) -> list[str]:
@@ -106,7 +110,20 @@ class _Scope(NamedTuple):
     owner: Node
 
 
-_Handler = Callable[[str, Any, Node, _Scope], None]
+HANDLERS = {
+    **dict.fromkeys(QUERIES, "_query"),
+    **dict.fromkeys(("larg", "rarg"), "_arm"),
+    **dict.fromkeys(("fromClause", "usingClause"), "_from"),
+    **dict.fromkeys(("FuncCall", "funccall"), "_call"),
+    # FOR UPDATE OF names aliases of the FROM list; WITH was met before its query's other parts.
+    **dict.fromkeys((*LEAVES, "lockingClause", "withClause"), "_pass_over"),
+    "relation": "_relation",
+    "RangeVar": "_range_variable",
+    "RangeTableSample": "_sample",
+    "ColumnRef": "_column",
+    "A_Indirection": "_indirection",
+}
+"""The method of the walker for the keys that mean something."""
 
 
 def find(statement: Node, names: Collection[str]) -> Findings:
@@ -117,47 +134,35 @@ def find(statement: Node, names: Collection[str]) -> Findings:
 
 
 class _Walker:
-    """Walk without recursion. What a key means is in `handlers`; below any other key the walk just goes on."""
+    """Walk without recursion. What a key means is in HANDLERS; below any other key the walk just goes on."""
 
     def __init__(self, names: Collection[str]) -> None:
         self.names = names
         self.findings = Findings()
         self.stack: list[tuple[Any, _Scope]] = []
         self.seen: set[tuple[Use, int]] = set()
-        self.handlers: dict[str, _Handler] = {
-            **dict.fromkeys(QUERIES, self._query),
-            **dict.fromkeys(("larg", "rarg"), self._arm),
-            **dict.fromkeys(("fromClause", "usingClause"), self._from),
-            **dict.fromkeys(("FuncCall", "funccall"), self._call),
-            # FOR UPDATE OF names aliases of the FROM list; WITH was met before its query's other parts.
-            **dict.fromkeys((*LEAVES, "lockingClause", "withClause"), self._pass_over),
-            "relation": self._relation,
-            "RangeVar": self._range_variable,
-            "RangeTableSample": self._sample,
-            "ColumnRef": self._column,
-            "A_Indirection": self._indirection,
-        }
 
     def walk(self, statement: Node) -> None:
         """Visit everything below a statement."""
-        stack, handlers = self.stack, self.handlers
+        stack = self.stack
         stack.append((statement, _Scope(NO_CTES, "", {})))
         while stack:
             node, scope = stack.pop()
-            if type(node) is list:
-                # Long lists are lists of constants: these never reach the stack.
-                stack.extend((item, scope) for item in node if LEAVES.isdisjoint(item))
-                continue
             if "withClause" in node:
                 scope = self._with(node["withClause"], scope)
             for key, value in node.items():
                 kind = type(value)
                 if kind is not dict and kind is not list:
                     continue
-                handler = handlers.get(key)
+                handler = HANDLERS.get(key)
                 if handler is not None:
-                    handler(key, value, node, scope)
-                elif kind is dict and "relname" in value:
+                    getattr(self, handler)(key, value, node, scope)
+                elif kind is list:
+                    # Long lists are lists of constants: these never reach the stack.
+                    for item in value:
+                        if LEAVES.isdisjoint(item):
+                            stack.append((item, scope))
+                elif "relname" in value:
                     self._report(Reference(Use.NAMED, value, scope.tag, scope.owner), NO_CTES)
                 else:
                     stack.append((value, scope))

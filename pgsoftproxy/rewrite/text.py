@@ -1,7 +1,6 @@
 """One client text: its tokens, and where each of its statements stands. Must not know what statements mean."""
 
 from bisect import bisect_left
-from dataclasses import replace
 from functools import cached_property
 
 from pgsoftproxy.rewrite.edits import EditList, apply_edits
@@ -42,7 +41,4 @@ class Text:
         """Return what is sent for one statement of the text, alone."""
         first, last = self.span(raw)
         start, end = self.tokens.starts[first], self.tokens.ends[last]
-        moved = tuple(
-            replace(edit, start=edit.start - start, end=edit.end - start) for edit in edits.edits(self.sql)
-        )
-        return apply_edits(self.sql[start:end], moved)
+        return apply_edits(self.sql, edits.edits(self.sql), start, end)

@@ -45,16 +45,25 @@ class Tokens:
             scanned = scan(sql)
         except ParseError:
             raise StatementRefused("statement cannot be split into tokens", sqlstate="42601") from None
-        self.comments = [(t.start, t.end + 1) for t in scanned if t.name in COMMENTS]
-        scanned = [t for t in scanned if t.name not in COMMENTS]
-        self.names = [t.name for t in scanned]
-        self.starts = [t.start for t in scanned]
-        self.ends = [t.end + 1 for t in scanned]
+        self.starts = [start for start, _, _, _ in scanned]
+        self.ends = [last + 1 for _, last, _, _ in scanned]
+        self.names = [name for _, _, name, _ in scanned]
+        self.comments: list[tuple[int, int]] = []
+        if not COMMENTS.isdisjoint(self.names):
+            self._set_comments_apart()
         # For each non-ASCII character: byte offset just past it, and bytes beyond characters up to there.
         self._byte_marks: list[int] = []
         self._extra: list[int] = []
         if not sql.isascii():
             self._index_bytes()
+
+    def _set_comments_apart(self) -> None:
+        parts = list(zip(self.starts, self.ends, self.names, strict=True))
+        self.comments = [(start, end) for start, end, name in parts if name in COMMENTS]
+        kept = [part for part in parts if part[2] not in COMMENTS]
+        self.starts = [start for start, _, _ in kept]
+        self.ends = [end for _, end, _ in kept]
+        self.names = [name for _, _, name in kept]
 
     def _index_bytes(self) -> None:
         extra = 0

@@ -30,8 +30,10 @@ NO_NAMES: frozenset[str] = frozenset()
 PRINTED = Context(Variables.at_start(Values(search_path=SearchPath(()))))
 """Definitions are printed with every name qualified."""
 ARMS = frozenset({"larg", "rarg"})
-SILENT = LEAVES | {"withClause", "lockingClause"}
-"""What names nothing that is read: constants, and FOR UPDATE OF; a WITH is taken up before the rest."""
+SILENT = LEAVES | {"ColumnRef", "withClause", "lockingClause"}
+"""What names no relation that is read: constants, columns, and FOR UPDATE OF; a WITH is taken up before the rest."""
+PROVEN = frozenset({"withClause", "fromClause", "usingClause", "sourceRelation", "lockingClause", "relation"})
+"""Parts of a query that are proven one by one."""
 
 
 def verify(sql: str, surroundings: Surroundings) -> None:
@@ -135,16 +137,17 @@ class _Prover:
         todo = self.todo
         while todo:
             node, ctes = todo.pop()
-            if type(node) is list:
-                todo.extend((item, ctes) for item in node if LEAVES.isdisjoint(item))
-                continue
             if "withClause" in node:
                 ctes = self._ctes(node["withClause"], ctes)
             for tag, fields in node.items():
                 kind = type(fields)
                 if (kind is not dict and kind is not list) or tag in SILENT:
                     continue
-                if tag in QUERIES or (tag in ARMS and "op" in node):
+                if kind is list:
+                    for item in fields:
+                        if LEAVES.isdisjoint(item):
+                            todo.append((item, ctes))
+                elif tag in QUERIES or (tag in ARMS and "op" in node):
                     self._query(tag, fields, ctes)
                 elif tag == "RangeVar":
                     self._deny(fields, ctes)
@@ -169,12 +172,11 @@ class _Prover:
             sources = [query["sourceRelation"]]
         sole = len(sources) == 1
         for place, item in enumerate(sources):
-            known = [*conditions, *lateral_conditions(sources[place + 1 :])]
+            known = conditions if sole else [*conditions, *lateral_conditions(sources[place + 1 :])]
             self._source(item, ctes, known, sole=sole)
         if tag in {"UpdateStmt", "DeleteStmt", "MergeStmt"} or "onConflictClause" in query:
             self._target(tag, query, conditions)
-        done = {"withClause", "fromClause", "usingClause", "sourceRelation", "lockingClause", "relation"}
-        rest = {key: value for key, value in query.items() if key not in done}
+        rest = {key: value for key, value in query.items() if key not in PROVEN}
         self.todo.append((rest, ctes))
 
     def _source(self, item: Node, ctes: frozenset[str], conditions: list[Node], *, sole: bool) -> None:

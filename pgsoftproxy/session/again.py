@@ -130,4 +130,4 @@ def _named(statements: Iterable[StatementPlan]) -> int:
 
 def _prepare(name: str, tail: str, edits: tuple[Edit, ...]) -> Step:
     head = f"PREPARE {name}"
-    return Step(head + tail, (replace(edits[0], text=head + edits[0].text), *edits[1:]))
+    return Step(head + tail, (edits[0]._replace(text=head + edits[0].text), *edits[1:]))

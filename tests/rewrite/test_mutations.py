@@ -6,7 +6,7 @@ text does on a twin without them. `pytest -rP` prints what caught which mutant.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import pytest
@@ -132,7 +132,7 @@ def moved(edits: tuple[Edit, ...], end: int) -> Iterator[tuple[Edit, ...]]:
         width = edit.end - edit.start
         for start in range(low, high - width + 1):
             if start != edit.start:
-                there = replace(edit, start=start, end=start + width)
+                there = edit._replace(start=start, end=start + width)
                 yield (*edits[:place], there, *edits[place + 1 :])
 
 

@@ -25,7 +25,9 @@ def follow_routines(
 ) -> tuple[SetsVariable | ChangesCatalog, ...]:
     """Return the effects of what a statement calls, or a DO block does, inside the server."""
     policy = surroundings.policy
-    if not policy.names:
+    catalog = policy.catalog
+    calls = found.calls or policy.calling or catalog.row_routines
+    if not policy.names or (tag != "DoStmt" and not calls):
         return ()
     changes: set[Variable] = set()
     moved: tuple[ChangesCatalog, ...] = ()

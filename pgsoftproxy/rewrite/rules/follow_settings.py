@@ -131,7 +131,7 @@ def follow_set_config(statement: Node, calls: list[Node], context: Context) -> t
     Only `SELECT set_config(constants)` and nothing else is certain to run, once; elsewhere a change of
     search_path leaves the path unknown until it is set again.
     """
-    return tuple(_follow_calls(_is_plain_select(statement), calls, context))
+    return tuple(_follow_calls(_is_plain_select(statement), calls, context)) if calls else ()
 
 
 def _follow_calls(plain: bool, calls: list[Node], context: Context) -> Iterator[Effect]:

@@ -10,6 +10,8 @@ from pgsoftproxy.rewrite.work import Work
 
 def note_by_hand(work: Work, reference: Reference, protection: Protection) -> None:
     """Note a statement that sets the deletion column to what may delete: not to a plain NULL, false or DEFAULT."""
+    if reference.use is Use.READ:
+        return
     targets = (item["ResTarget"] for item in _assignments(reference))
     deletes = any(one.get("name") == protection.column and _may_delete(one["val"]) for one in targets)
     if deletes and protection.label not in work.by_hand:
