@@ -159,8 +159,12 @@ def constraint_from_index(relation: Relation, name: str, index: str) -> Statemen
 
 def comment_on_constraint(relation: Relation, name: str, comment: str) -> Statement:
     """Put a comment on a constraint."""
-    text = _text("COMMENT ON CONSTRAINT {} ON {} IS {}", _name(name), table(relation), sql.Literal(comment))
-    return Statement(text, Lock.SHARE_UPDATE_EXCLUSIVE)
+    return _comment_on("CONSTRAINT", relation, name, comment)
+
+
+def comment_on_trigger(relation: Relation, name: str, comment: str) -> Statement:
+    """Put a comment on a trigger."""
+    return _comment_on("TRIGGER", relation, name, comment)
 
 
 def drop_trigger(relation: Relation, name: str) -> Statement:
@@ -168,12 +172,6 @@ def drop_trigger(relation: Relation, name: str) -> Statement:
     return Statement(
         _text("DROP TRIGGER IF EXISTS {} ON {}", _name(name), table(relation)), Lock.ACCESS_EXCLUSIVE
     )
-
-
-def comment_on_trigger(relation: Relation, name: str, comment: str) -> Statement:
-    """Put a comment on a trigger."""
-    text = _text("COMMENT ON TRIGGER {} ON {} IS {}", _name(name), table(relation), sql.Literal(comment))
-    return Statement(text, Lock.SHARE_UPDATE_EXCLUSIVE)
 
 
 def drop_function(name: str, arguments: str) -> Statement:
@@ -207,6 +205,12 @@ def drop_schema(*, history: bool) -> tuple[Statement, ...]:
         Statement(f"DROP TABLE IF EXISTS pgsoftproxy.{name}", Lock.ACCESS_EXCLUSIVE) for name in tables
     ]
     return (*dropped, *(() if history else (Statement("DROP SCHEMA IF EXISTS pgsoftproxy"),)))
+
+
+def _comment_on(kind: str, relation: Relation, name: str, comment: str) -> Statement:
+    form = f"COMMENT ON {kind} {{}} ON {{}} IS {{}}"
+    text = _text(form, _name(name), table(relation), sql.Literal(comment))
+    return Statement(text, Lock.SHARE_UPDATE_EXCLUSIVE)
 
 
 def _listed(privileges: Iterable[str]) -> sql.Composable:

@@ -149,12 +149,16 @@ HOLES = (
     Hole(
         "view-leaks",
         "other.above_it",
-        "CREATE VIEW other.above_it WITH (security_barrier) AS SELECT email FROM other.everybody",
+        "CREATE VIEW other.below_it AS SELECT email FROM app.users; "
+        "CREATE VIEW other.above_it WITH (security_barrier) AS SELECT email FROM other.below_it",
+        also=("view-leaks", "other.below_it"),
     ),
     Hole(
         "view-leaks",
         "other.above_that",
-        "CREATE VIEW other.above_that AS SELECT a.email, o.id FROM other.above_it a, app.orders o",
+        "CREATE VIEW other.below_that AS SELECT email FROM app.users; "
+        "CREATE VIEW other.above_that AS SELECT b.email, o.id FROM other.below_that b, app.orders o",
+        also=("view-leaks", "other.below_that"),
     ),
     Hole("publication-leaks", "everything", "CREATE PUBLICATION everything FOR ALL TABLES"),
     Hole("publication-leaks", "in_schema", "CREATE PUBLICATION in_schema FOR TABLES IN SCHEMA app"),

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
+from pgsoftproxy.rewrite.conduct import Deed
 from pgsoftproxy.schema.audit import keys, publishing, reading, removing, stored, tables
 from pgsoftproxy.schema.audit.figures import estimate
 from pgsoftproxy.schema.audit.finding import Accepted, Finding, Found, Ignored, Report, Severity
@@ -26,14 +28,14 @@ CHECKS = (
     Check("matview-leaks", ERROR, "a materialized view holds deleted rows", reading.matview_leaks),
     Check("parent-leaks", ERROR, "an unprotected parent shows deleted rows", reading.parent_leaks),
     Check("publication-leaks", ERROR, "a publication sends deleted rows", publishing.publication_leaks),
-    Check("routine-leaks", ERROR, "a function meets deleted rows", stored.routine_leaks),
-    Check("routine-destroys", ERROR, "a function removes protected rows", stored.routine_destroys),
+    Check("routine-leaks", ERROR, "a function meets deleted rows", partial(stored.routines, Deed.MEETS)),
+    Check("routine-destroys", ERROR, "a function removes protected rows", partial(stored.routines, Deed.REMOVES)),
     Check("routine-unreadable", NOTE, "what a function does cannot be told", stored.routine_unreadable),
-    Check("trigger-leaks", ERROR, "a trigger meets deleted rows", stored.trigger_leaks),
-    Check("trigger-destroys", ERROR, "a trigger removes protected rows", stored.trigger_destroys),
+    Check("trigger-leaks", ERROR, "a trigger meets deleted rows", partial(stored.triggers, Deed.MEETS)),
+    Check("trigger-destroys", ERROR, "a trigger removes protected rows", partial(stored.triggers, Deed.REMOVES)),
     Check("trigger-never-fires", WARNING, "a trigger is passed by", stored.trigger_never_fires),
-    Check("rule-leaks", ERROR, "a rule meets deleted rows", stored.rule_leaks),
-    Check("rule-destroys", ERROR, "a rule removes protected rows", stored.rule_destroys),
+    Check("rule-leaks", ERROR, "a rule meets deleted rows", partial(stored.rules, Deed.MEETS)),
+    Check("rule-destroys", ERROR, "a rule removes protected rows", partial(stored.rules, Deed.REMOVES)),
     Check("rule-interferes", WARNING, "a rule changes what a soft delete does", stored.rule_interferes),
     Check("cascade-destroys", ERROR, "a cascade removes protected rows", removing.cascade_destroys),
     Check("guard-missing", ERROR, "nothing stops a physical DELETE", removing.guard_missing),

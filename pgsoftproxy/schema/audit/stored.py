@@ -23,32 +23,43 @@ GUARDED = 'a condition "deletion column IS NULL" on each reference'
 SOFT = "an UPDATE of the deletion column"
 
 
-def routine_leaks(ground: Ground) -> Iterator[Found]:
-    """Yield functions and procedures that meet deleted rows."""
-    yield from _routines(ground, Deed.MEETS)
+def routines(deed: Deed, ground: Ground) -> Iterator[Found]:
+    """Yield functions and procedures that do such a deed."""
+    for routine in ground.catalog.routines.values():
+        if routine.schema == OURS or is_allowed(routine, ground.policy):
+            continue
+        found = _of(routine, deed, ground)
+        if found:
+            yield Found(_routine(routine, ground), *_told(found, routine, ground))
 
 
-def routine_destroys(ground: Ground) -> Iterator[Found]:
-    """Yield functions and procedures that remove protected rows."""
-    yield from _routines(ground, Deed.REMOVES)
+def triggers(deed: Deed, ground: Ground) -> Iterator[Found]:
+    """Yield triggers whose function does such a deed."""
+    for trigger in ground.evidence.triggers:
+        routine = ground.evidence.trigger_functions.get(trigger.function)
+        if routine is None or is_allowed(routine, ground.policy):
+            continue
+        found = _of(routine, deed, ground)
+        if found:
+            why, mend = _told(found, routine, ground)
+            why = f'function "{routine.label}", which it calls: {why}'
+            yield Found(_trigger(trigger, ground), why, mend)
+
+
+def rules(deed: Deed, ground: Ground) -> Iterator[Found]:
+    """Yield rules whose actions do such a deed."""
+    for rule in ground.evidence.rules:
+        found = _only(conduct_of_rule(rule.definition, ground.policy), deed)
+        if found:
+            yield Found(_rule(rule, ground), _why(found), _dropped(rule, ground))
 
 
 def routine_unreadable(ground: Ground) -> Iterator[Found]:
     """Yield functions, trigger functions too, that run what nobody can read beforehand."""
-    yield from _routines(ground, Deed.HIDES)
+    yield from routines(Deed.HIDES, ground)
     for routine in ground.evidence.trigger_functions.values():
         for deed in _of(routine, Deed.HIDES, ground):
             yield Found(_routine(routine, ground), HIDES.format(deed.what), Mend("look at it"))
-
-
-def trigger_leaks(ground: Ground) -> Iterator[Found]:
-    """Yield triggers whose function meets deleted rows."""
-    yield from _triggers(ground, Deed.MEETS)
-
-
-def trigger_destroys(ground: Ground) -> Iterator[Found]:
-    """Yield triggers whose function removes protected rows."""
-    yield from _triggers(ground, Deed.REMOVES)
 
 
 def trigger_never_fires(ground: Ground) -> Iterator[Found]:
@@ -63,16 +74,6 @@ def trigger_never_fires(ground: Ground) -> Iterator[Found]:
             yield Found(_trigger(trigger, ground), why, _fired_by_update(trigger, ground))
 
 
-def rule_leaks(ground: Ground) -> Iterator[Found]:
-    """Yield rules whose actions meet deleted rows."""
-    yield from _rules(ground, Deed.MEETS)
-
-
-def rule_destroys(ground: Ground) -> Iterator[Found]:
-    """Yield rules whose actions remove protected rows."""
-    yield from _rules(ground, Deed.REMOVES)
-
-
 def rule_interferes(ground: Ground) -> Iterator[Found]:
     """Yield rules of protected tables for UPDATE or DELETE, which a soft delete sets off or passes by."""
     for rule in ground.evidence.rules:
@@ -85,34 +86,6 @@ def rule_interferes(ground: Ground) -> Iterator[Found]:
         else:
             continue
         yield Found(_rule(rule, ground), why, _dropped(rule, ground))
-
-
-def _routines(ground: Ground, deed: Deed) -> Iterator[Found]:
-    for routine in ground.catalog.routines.values():
-        if routine.schema == OURS or is_allowed(routine, ground.policy):
-            continue
-        found = _of(routine, deed, ground)
-        if found:
-            yield Found(_routine(routine, ground), *_told(found, routine, ground))
-
-
-def _triggers(ground: Ground, deed: Deed) -> Iterator[Found]:
-    for trigger in ground.evidence.triggers:
-        routine = ground.evidence.trigger_functions.get(trigger.function)
-        if routine is None or is_allowed(routine, ground.policy):
-            continue
-        found = _of(routine, deed, ground)
-        if found:
-            why, mend = _told(found, routine, ground)
-            why = f'function "{routine.label}", which it calls: {why}'
-            yield Found(_trigger(trigger, ground), why, mend)
-
-
-def _rules(ground: Ground, deed: Deed) -> Iterator[Found]:
-    for rule in ground.evidence.rules:
-        found = _only(conduct_of_rule(rule.definition, ground.policy), deed)
-        if found:
-            yield Found(_rule(rule, ground), _why(found), _dropped(rule, ground))
 
 
 def _of(routine: Routine, deed: Deed, ground: Ground) -> list[Conduct]:
