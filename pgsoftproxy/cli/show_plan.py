@@ -10,7 +10,7 @@ import typer
 from pgsoftproxy.db.migration import Progress
 from pgsoftproxy.db.schema_state import statement_to_json
 from pgsoftproxy.errors import StepFailed
-from pgsoftproxy.model.steps import Kind, Lock, Plan, Step
+from pgsoftproxy.model.steps import Lock, Plan, Step
 
 SHOWN_LINES = 4
 """Of one statement in the plan; --json and --write sql have them whole."""
@@ -117,7 +117,7 @@ def _lock(step: Step) -> str:
 
 
 def _time(step: Step) -> str:
-    if step.kind not in {Kind.INDEX, Kind.UNIQUE, Kind.EXCLUSION} or step.seconds < 1:
+    if step.seconds < 1:
         return "< 1 s"
     minutes, seconds = divmod(round(step.seconds), 60)
     return f"~{minutes} min" if minutes >= 10 else f"~{minutes * 60 + seconds} s"

@@ -59,7 +59,7 @@ SELECT c.oid::int8, greatest(c.reltuples, 0)::int8, pg_table_size(c.oid), pg_get
        ARRAY(SELECT p.polname::text FROM pg_policy AS p WHERE p.polrelid = c.oid ORDER BY 1),
        ARRAY(SELECT obj_description(p.oid, 'pg_policy') FROM pg_policy AS p
              WHERE p.polrelid = c.oid ORDER BY p.polname)
-FROM {_USER_RELATIONS} WHERE c.relkind IN ('r', 'p') ORDER BY 1
+FROM {_USER_RELATIONS} WHERE c.relkind IN ('r', 'p', 'm') ORDER BY 1
 """  # noqa: S608 (likewise)
 
 GRANTS = f"""
@@ -87,6 +87,14 @@ VIEW_OPTIONS = f"""
 SELECT c.oid::int8, c.reloptions::text[] FROM {_USER_RELATIONS}
 WHERE c.relkind IN ('v', 'm') AND c.reloptions IS NOT NULL ORDER BY 1
 """  # noqa: S608 (constants of this file and its neighbour)
+
+UPSERTING = """
+SELECT concat(n.nspname, '.', p.proname), p.prosrc FROM pg_proc AS p
+JOIN pg_namespace AS n ON n.oid = p.pronamespace
+JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql')
+WHERE p.prosrc ~* 'on\\s+conflict' AND NOT starts_with(n.nspname, 'pg_') AND n.nspname <> 'pgsoftproxy'
+ORDER BY 1, p.oid
+"""
 
 ROLES = "SELECT rolname FROM pg_roles ORDER BY 1"
 

@@ -16,6 +16,7 @@ from pgsoftproxy.model.present import (
     SchemaState,
     TableState,
     TriggerState,
+    UpsertingRoutine,
 )
 from pgsoftproxy.model.steps import Kind, Lock, Statement
 
@@ -49,6 +50,7 @@ async def _read_state(connection: Connection, with_history: bool) -> SchemaState
         noted=noted,
         views={(row[0], row[1]): row[2] for row in await _rows(connection, queries.VIEWS)},
         view_options={row[0]: tuple(row[1]) for row in await _rows(connection, queries.VIEW_OPTIONS)},
+        upserting=tuple(UpsertingRoutine(*row) for row in await _rows(connection, queries.UPSERTING)),
         roles=frozenset(row[0] for row in await _rows(connection, queries.ROLES)),
         applied=tuple(_applied(row) for row in applied),
     )

@@ -84,6 +84,14 @@ class TableState:
 
 
 @dataclass(frozen=True, slots=True)
+class UpsertingRoutine:
+    """A function or procedure in SQL or PL/pgSQL whose body has an ON CONFLICT."""
+
+    label: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """A step that was run, as the database remembers it."""
 
@@ -114,6 +122,7 @@ class SchemaState:
     view_options: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     roles: frozenset[str] = frozenset()
     applied: tuple[Applied, ...] = ()
+    upserting: tuple[UpsertingRoutine, ...] = ()
 
     def table(self, oid: int) -> TableState:
         """Return what is known of a table."""

@@ -1,7 +1,7 @@
 """Indexes that are built while the table is in use: on partitions one by one, and resumed where it stopped. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pgsoftproxy.db import ddl
 from pgsoftproxy.db.ddl import NewIndex
@@ -10,17 +10,23 @@ from pgsoftproxy.model.catalog import Relation, RelationKind
 from pgsoftproxy.model.links import Link, short_name
 from pgsoftproxy.model.policy import ColumnKind, Protection
 from pgsoftproxy.model.present import IndexState
-from pgsoftproxy.model.steps import Kind, Statement, Step
+from pgsoftproxy.model.steps import Kind, Remark, Statement, Step
 from pgsoftproxy.schema.scene import Scene
 
 
 def index_steps(scene: Scene) -> Iterator[Step]:
     """Yield the indexes that links and deleted rows are looked up by."""
-    yield from _key_indexes(scene)
-    for protection in scene.protections():
-        if not protection.relation.is_partition:
-            yield from _of_deleted(scene, protection)
-    yield from _of_links(scene)
+    for wanted in _wanted(scene):
+        if not has_foreign_partition(scene, wanted.new.relation):
+            yield from _step(scene, wanted)
+
+
+def index_remarks(scene: Scene) -> Iterator[Remark]:
+    """Yield the indexes that cannot be built, with the reason."""
+    for wanted in _wanted(scene):
+        if has_foreign_partition(scene, wanted.new.relation):
+            why = "a partition is a foreign table, which can have no index"
+            yield Remark(wanted.new.relation.label, f"no {wanted.title}: {why}; {wanted.why}")
 
 
 def building(new: NewIndex, scene: Scene) -> Iterator[Statement]:
@@ -66,9 +72,27 @@ def has_foreign_partition(scene: Scene, relation: Relation) -> bool:
     return any(child.kind is RelationKind.FOREIGN for child in scene.catalog.descendants(relation.oid))
 
 
-def _step(scene: Scene, new: NewIndex, title: str, why: str) -> Iterator[Step]:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """An index that is not there, or not whole."""
+
+    new: NewIndex
+    title: str
+    why: str
+
+
+def _wanted(scene: Scene) -> Iterator[_Wanted]:
+    yield from _key_indexes(scene)
+    for protection in scene.protections():
+        if not protection.relation.is_partition:
+            yield from _of_deleted(scene, protection)
+    yield from _of_links(scene)
+
+
+def _step(scene: Scene, wanted: _Wanted) -> Iterator[Step]:
+    new, title, why = wanted.new, wanted.title, wanted.why
     statements = tuple(building(new, scene))
-    if not statements or has_foreign_partition(scene, new.relation):
+    if not statements:
         return
     yield Step(
         f"index:{new.relation.label}:{new.name}",
@@ -83,7 +107,7 @@ def _step(scene: Scene, new: NewIndex, title: str, why: str) -> Iterator[Step]:
     )
 
 
-def _key_indexes(scene: Scene) -> Iterator[Step]:
+def _key_indexes(scene: Scene) -> Iterator[_Wanted]:
     for links in scene.links.by_parent.values():
         columns = key_columns(links[0])
         relation = links[0].parent.relation
@@ -92,10 +116,10 @@ def _key_indexes(scene: Scene) -> Iterator[Step]:
         name = f"pgsoftproxy_key_{short_name(relation.name, relation.label)}"
         new = NewIndex(relation, name, ddl.columns_body(columns), unique=True)
         why = "deleting a parent and adding a child to it wait for each other by it, and nothing else does"
-        yield from _step(scene, new, f"unique index ({', '.join(columns)})", why)
+        yield _Wanted(new, f"unique index ({', '.join(columns)})", why)
 
 
-def _of_deleted(scene: Scene, protection: Protection) -> Iterator[Step]:
+def _of_deleted(scene: Scene, protection: Protection) -> Iterator[_Wanted]:
     relation = protection.relation
     deleted = ddl.is_deleted_bare(protection)
     if not _leads(scene, relation, [protection.column], deleted):
@@ -103,16 +127,16 @@ def _of_deleted(scene: Scene, protection: Protection) -> Iterator[Step]:
         new = NewIndex(relation, name, ddl.columns_body([protection.column]), deleted)
         what = "flag" if protection.kind is ColumnKind.BOOLEAN else "time"
         why = f"purge and restore find deleted rows by their {what}; live rows take no place in it"
-        yield from _step(scene, new, f"index of deleted rows ({protection.column})", why)
+        yield _Wanted(new, f"index of deleted rows ({protection.column})", why)
     name_of_id = protection.deletion_id
     if name_of_id is not None and not _leads(scene, relation, [name_of_id], ddl.is_set(name_of_id)):
         name = f"pgsoftproxy_deletion_{short_name(relation.name, relation.label)}"
         new = NewIndex(relation, name, ddl.columns_body([name_of_id]), ddl.is_set(name_of_id))
         why = "restore finds the rows of one deletion by it"
-        yield from _step(scene, new, f"index of deleted rows ({name_of_id})", why)
+        yield _Wanted(new, f"index of deleted rows ({name_of_id})", why)
 
 
-def _of_links(scene: Scene) -> Iterator[Step]:
+def _of_links(scene: Scene) -> Iterator[_Wanted]:
     seen: set[tuple[int, frozenset[str]]] = set()
     for link in scene.links:
         relation = link.child.relation
@@ -127,7 +151,7 @@ def _of_links(scene: Scene) -> Iterator[Step]:
             continue
         new = NewIndex(relation, f"pgsoftproxy_link_{link.key}", ddl.columns_body(columns))
         why = f'deleting a row of "{link.parent.relation.label}" looks for the rows that refer to it'
-        yield from _step(scene, new, f"index ({', '.join(columns)})", why)
+        yield _Wanted(new, f"index ({', '.join(columns)})", why)
 
 
 def _referring_columns(link: Link) -> list[str]:

@@ -13,7 +13,7 @@ from pgsoftproxy.model.steps import OPTIONAL, Kind, Plan, Remark, Step
 from pgsoftproxy.schema.columns import MissingColumn, column_steps, missing_columns, with_columns
 from pgsoftproxy.schema.direct import row_security_remarks, row_security_steps, view_remarks, view_steps
 from pgsoftproxy.schema.equipment import equipment_steps, schema_step
-from pgsoftproxy.schema.indexes import index_steps
+from pgsoftproxy.schema.indexes import index_remarks, index_steps
 from pgsoftproxy.schema.privileges import revoke_steps
 from pgsoftproxy.schema.scene import Scene
 from pgsoftproxy.schema.stored import stored_remarks, stored_steps
@@ -66,6 +66,8 @@ def _steps(scene: Scene) -> Iterator[Step]:
 
 
 def _remarks(scene: Scene, kinds: frozenset[Kind]) -> Iterator[Remark]:
+    if Kind.INDEX in kinds:
+        yield from index_remarks(scene)
     yield from unique_remarks(scene, exclusions=Kind.EXCLUSION in kinds)
     if Kind.RLS in kinds:
         yield from row_security_remarks(scene)

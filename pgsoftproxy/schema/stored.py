@@ -46,6 +46,7 @@ def stored_steps(scene: Scene) -> Iterator[Step]:
                 _made(relation, leaking.create),
                 _made(relation, created(relation, scene)),
                 "whoever reads it on a direct connection sees deleted rows",
+                rows=scene.rows(relation),
                 seconds=scene.index_seconds(relation) if relation.kind is RelationKind.MATVIEW else 0.0,
                 holds=relation.kind is RelationKind.MATVIEW,
             )

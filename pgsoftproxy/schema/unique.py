@@ -16,6 +16,7 @@ from pgsoftproxy.model.steps import Kind, Remark, Statement, Step
 from pgsoftproxy.rewrite.rules.live_index import is_live_only
 from pgsoftproxy.schema.indexes import building, dropping, has_foreign_partition, partition_index
 from pgsoftproxy.schema.scene import Scene
+from pgsoftproxy.schema.upserts import upserts_by
 
 WHY = "deleted rows keep their keys from being used again as long as the index counts them"
 DEFERRALS = (" DEFERRABLE INITIALLY DEFERRED", " DEFERRABLE")
@@ -26,14 +27,14 @@ def unique_steps(scene: Scene) -> Iterator[Step]:
     for protection, index in _counting(scene):
         if index.excludes:
             yield _exclusion(scene, protection, index)
-        elif _obstacle(scene, protection.relation, index) is None:
+        elif obstacle(scene, protection, index) is None:
             yield from _replacement(scene, protection, index)
 
 
 def unique_remarks(scene: Scene, *, exclusions: bool) -> Iterator[Remark]:
     """Yield the keys that go on counting deleted rows, with the reason."""
     for protection, index in _counting(scene):
-        why = _obstacle(scene, protection.relation, index)
+        why = obstacle(scene, protection, index)
         if index.excludes and not exclusions:
             why = "rebuilding it locks the table: --exclusions does it"
         if why is not None:
@@ -52,9 +53,11 @@ def _counting(scene: Scene) -> Iterator[tuple[Protection, IndexState]]:
                 yield protection, index
 
 
-def _obstacle(scene: Scene, relation: Relation, index: IndexState) -> str | None:
+def obstacle(scene: Scene, protection: Protection, index: IndexState) -> str | None:
+    """Return why a key cannot be replaced, None if it can."""
     if index.excludes:
         return None
+    relation = protection.relation
     if index.referenced_by:
         keys = ", ".join(f'"{name}"' for name in index.referenced_by)
         return f"foreign keys refer to it: {keys}"
@@ -66,6 +69,12 @@ def _obstacle(scene: Scene, relation: Relation, index: IndexState) -> str | None
         return "its definition cannot be read"
     if has_foreign_partition(scene, relation):
         return "a partition is a foreign table"
+    upserting = [
+        one.label for one in scene.state.upserting if upserts_by(one, relation, index, protection.column)
+    ]
+    if upserting:
+        listed = ", ".join(f'"{label}"' for label in upserting)
+        return f"functions upsert by it, and would fail: {listed}; `audit` prints them with the predicate"
     return None
 
 
@@ -100,7 +109,7 @@ def _replacement(scene: Scene, protection: Protection, index: IndexState) -> Ite
 
 def _new(relation: Relation, index: IndexState, use: str, predicate: str | None) -> NewIndex:
     name = f"pgsoftproxy_{use}_{short_name(index.name, f'{relation.label}.{index.name}')}"
-    assert index.body is not None  # `_obstacle` has seen to it
+    assert index.body is not None  # `obstacle` has seen to it
     return NewIndex(relation, name, index.body, predicate, unique=True, tablespace=index.tablespace)
 
 

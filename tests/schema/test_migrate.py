@@ -202,3 +202,19 @@ def test_an_owner_who_is_no_superuser_can_run_it(migration: Migration, role: str
     migration.run("--dsn", dsn, "--down")
     assert migration.dump() == before
     database.execute(f"DROP OWNED BY {role}")
+
+
+def test_a_partition_that_is_a_foreign_table_is_named_for_each_index_that_is_not_built(
+    migration: Migration,
+) -> None:
+    migration.database.execute(
+        "CREATE FOREIGN DATA WRAPPER files; CREATE SERVER files FOREIGN DATA WRAPPER files;"
+        "CREATE TABLE p (id int, part int, deleted_at timestamptz) PARTITION BY LIST (part);"
+        "CREATE FOREIGN TABLE p1 PARTITION OF p FOR VALUES IN (1) SERVER files"
+    )
+    migration.configure('[tables."public.*"]\n')
+    plan = migration.plan()
+    assert [step["id"] for step in plan["steps"] if step["kind"] == "index"] == []
+    (remark,) = plan["remarks"]
+    assert remark["table"] == "public.p"
+    assert "no index of deleted rows (deleted_at): a partition is a foreign table" in remark["message"]

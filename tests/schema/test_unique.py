@@ -1,12 +1,16 @@
 """Keys that count deleted rows become keys of live rows, by the same name, and back again."""
 
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 
+from tests.fix_proxy import RunningProxy
 from tests.fix_servers import Database
-from tests.schema.migrating import Migration
+from tests.schema.auditing import findings, pairs
+from tests.schema.migrating import RULES, Migration
+from tests.schema.planting import psql
 
 STAMPS = "deleted_at timestamptz, deleted_by text, deletion_id uuid"
 LIVE = "(deleted_at IS NULL)"
@@ -201,3 +205,60 @@ def test_what_was_built_before_a_run_was_cut_short_is_used(migration: Migration)
     assert shown(database) == [f"t_a_key UNIQUE (a) WHERE {LIVE}"]
     migration.run("--down")
     assert migration.dump() == before
+
+
+UPSERTING = f"""
+CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text UNIQUE, b text UNIQUE,
+  n int DEFAULT 1, {STAMPS});
+CREATE FUNCTION note(what text) RETURNS int LANGUAGE plpgsql AS $$ DECLARE found int; BEGIN
+  INSERT INTO t (a) VALUES (what) ON CONFLICT (a) DO UPDATE SET n = t.n + 1 RETURNING n INTO found; RETURN found;
+END $$;
+CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO t (b) VALUES (NEW.id::text) ON CONFLICT (b) WHERE deleted_at IS NULL DO NOTHING; RETURN NEW;
+END $$;
+"""
+
+
+def test_a_key_by_which_a_function_upserts_waits_until_the_function_names_live_rows(
+    migration: Migration,
+) -> None:
+    database = migration.database
+    database.execute(UPSERTING)
+    plan = migration.plan("--only", "unique")
+    assert {step["id"].partition(":")[2] for step in plan["steps"]} == {"pgsoftproxy", "public.t:t_b_key"}
+    (remark,) = plan["remarks"]
+    assert 'functions upsert by it, and would fail: "public.note"' in remark["message"]
+    migration.run()
+    found = {one["check"]: one for one in findings(migration)}
+    assert set(found) == {"routine-leaks", "unique-counts-deleted"}
+    assert remark["message"].partition("; ")[2] in found["unique-counts-deleted"]["mend"]
+    psql(database, found["routine-leaks"]["mend"])
+    assert database.execute("SELECT note('x'), note('x')") == [(1, 2)]
+    migration.run()
+    assert pairs(migration) == set()
+    database.execute("UPDATE t SET deleted_at = now()")
+    assert database.execute("SELECT note('x'), note('x')") == [(1, 2)]
+
+
+def test_upserts_by_the_name_of_a_key_of_a_partition_or_with_equal_nulls_go_on(
+    migration: Migration, start_proxy: Callable[..., RunningProxy]
+) -> None:
+    database = migration.database
+    database.execute(
+        f"{PARTITIONED} CREATE TABLE e (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text, n int DEFAULT 1,"
+        f'{STAMPS}, CONSTRAINT "the Key" UNIQUE NULLS NOT DISTINCT (a))'
+    )
+    migration.run()
+    proxy = start_proxy(database, RULES)
+    with psycopg.connect(proxy.dsn(), autocommit=True) as connection:
+        upsert = (
+            'INSERT INTO e (a) VALUES (NULL) ON CONFLICT ON CONSTRAINT "the Key" DO UPDATE SET n = e.n + 1'
+        )
+        upsert += " RETURNING n"
+        part = "INSERT INTO t2a VALUES (1, 2, 'x') ON CONFLICT ON CONSTRAINT t2a_email_part_key DO UPDATE SET id = 7"
+        answers = [connection.execute(upsert.encode()).fetchall() for _ in range(2)]
+        assert connection.execute("DELETE FROM e").statusmessage == "DELETE 1"
+        answers.append(connection.execute(upsert.encode()).fetchall())
+        assert answers == [[(1,)], [(2,)], [(1,)]]
+        assert [connection.execute(part.encode()).statusmessage for _ in range(2)] == ["INSERT 0 1"] * 2
+        assert connection.execute("SELECT id FROM t").fetchall() == [(7,)]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pgsoftproxy.db import ddl
-from pgsoftproxy.db.ddl import live_predicate, name_of
+from pgsoftproxy.db.ddl import live_predicate
 from pgsoftproxy.model.catalog import RelationKind, UniqueIndex
 from pgsoftproxy.model.links import primary_key, short_name
 from pgsoftproxy.model.policy import Protection, Upsert
@@ -12,6 +12,7 @@ from pgsoftproxy.rewrite.predicates import quote_identifier
 from pgsoftproxy.rewrite.rules.live_index import is_live_only
 from pgsoftproxy.schema.audit.finding import By, Found, Mend, ObjectKind, Subject
 from pgsoftproxy.schema.audit.ground import Ground
+from pgsoftproxy.schema.unique import obstacle
 
 NULLS_EQUAL = "NULLS NOT DISTINCT"
 OWN_PREFIX = "pgsoftproxy_"
@@ -24,7 +25,7 @@ def unique_counts_deleted(ground: Ground) -> Iterator[Found]:
             why = "the key of a deleted row cannot be used again: an INSERT of it fails (23505)"
             subject = _subject(protection, index)
             mend = ground.mend(f"unique_build:{subject.name}", f"unique:{subject.name}")
-            yield Found(subject, why, mend or _otherwise(protection, index))
+            yield Found(subject, why, mend or _otherwise(ground, protection, index))
 
 
 def exclusion_counts_deleted(ground: Ground) -> Iterator[Found]:
@@ -102,12 +103,8 @@ def _is_plain(index: IndexState) -> bool:
     return index.body == f"btree ({listed})"
 
 
-def _otherwise(protection: Protection, index: IndexState) -> Mend:
+def _otherwise(ground: Ground, protection: Protection, index: IndexState) -> Mend:
     """Return what is to be done by hand where `migrate` has no step."""
-    table, name = name_of(protection.relation), quote_identifier(index.name)
-    if index.referenced_by:
-        keys = ", ".join(f'"{key}"' for key in index.referenced_by)
-        return Mend(f"foreign keys refer to it ({keys}): point them to the primary key, then make it partial")
-    drop = f"ALTER TABLE {table} DROP CONSTRAINT {name}" if index.constraint else f"DROP INDEX {name}"
-    new = f"CREATE UNIQUE INDEX ... ON {table} ... WHERE {live_predicate(protection, index.predicate)}"
-    return Mend(f"{new}; then {drop}")
+    why = obstacle(ground.scene, protection, index) or "no step of migrate makes it so"
+    live = live_predicate(protection, index.predicate)
+    return Mend(f"{why}. Then make it a unique index on live rows: ... WHERE {live}")
