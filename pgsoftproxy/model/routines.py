@@ -85,13 +85,20 @@ class RoutineClass(Enum):
 
     EXISTING: it calls a routine that names a protected table. BODIES: it is a DO or CREATE FUNCTION whose body
     does. OPAQUE: it runs SQL from text, reads tables by name, or is in a language that the proxy cannot read.
-    RESTORING: it calls RESTORE, which the proxy knows; whether a role may does not stand in `[routines]`.
+    RESTORING: it calls RESTORE, which the proxy knows. DISARMING: it may turn triggers off. Whether a role may do
+    these stands in its grant, and not in `[routines]`.
     """
 
     EXISTING = "existing"
     BODIES = "bodies"
     OPAQUE = "opaque"
     RESTORING = "restoring"
+    DISARMING = "disarming"
+
+    @property
+    def is_granted(self) -> bool:
+        """Tell whether it is for the grant of a role to say who may."""
+        return self in {RoutineClass.RESTORING, RoutineClass.DISARMING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +116,7 @@ class RoutineRules:
             RoutineClass.EXISTING: self.existing,
             RoutineClass.BODIES: self.bodies,
             RoutineClass.OPAQUE: self.opaque,
-            RoutineClass.RESTORING: Action.ALLOW,
-        }[kind]
+        }.get(kind, Action.ALLOW)
 
 
 @dataclass(frozen=True, slots=True)

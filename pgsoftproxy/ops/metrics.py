@@ -24,8 +24,8 @@ REWRITE_BUCKETS = (5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1
 CONNECT_BUCKETS = (2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 MOST_ROLES = 500
 """Distinct values of the label `role`; the role of any further one is "other"."""
-WARNED_OF = tuple(kind for kind in RoutineClass if kind is not RoutineClass.RESTORING)
-"""What is refused or let pass, as the configuration says. A restore is for a role that may or is refused."""
+WARNED_OF = tuple(kind for kind in RoutineClass if not kind.is_granted)
+"""What is refused, warned of or let pass, as the configuration says."""
 
 Counts = dict[tuple[str, ...], int]
 

@@ -14,7 +14,7 @@ from pglast.parser import ParseError, scan
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.effects import Variable
 from pgsoftproxy.model.names import NAME_BYTES, cut, fold
-from pgsoftproxy.rewrite.body_settings import NAMING, ROUGHLY, changes_in
+from pgsoftproxy.rewrite.body_settings import NAMING, REPLICATION_ROLE, ROUGHLY, changes_in, disarms
 from pgsoftproxy.rewrite.tokens import COMMENTS, DOT, LPAREN
 from pgsoftproxy.rewrite.tree import Node, constant, parse, strings, walk
 
@@ -39,18 +39,22 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The distinct words of a body, whether it runs a text that it puts together, and what it may change by SET."""
+    """The distinct words of a body, whether it runs a text that it puts together, and what it may change by SET.
+
+    `disarms`: it may turn triggers off.
+    """
 
     words: frozenset[Word]
     runs_text: bool = False
     changes: frozenset[Variable] = frozenset()
+    disarms: bool = False
 
 
 def read_body(text: str, language: str) -> Body:
     """Return the words of a body in SQL or PL/pgSQL."""
     reader = _Reader()
     reader.read(text, 0, dynamic=language == "plpgsql")
-    return Body(frozenset(reader.words), reader.runs_text, frozenset(reader.changes))
+    return Body(frozenset(reader.words), reader.runs_text, frozenset(reader.changes), reader.disarms)
 
 
 class _Reader:
@@ -58,6 +62,7 @@ class _Reader:
         self.words: set[Word] = set()
         self.changes: set[Variable] = set()
         self.runs_text = False
+        self.disarms = False
 
     def read(self, text: str, depth: int, *, dynamic: bool) -> None:
         """Add the words of a text; with `dynamic`, EXECUTE in it runs text."""
@@ -67,6 +72,7 @@ class _Reader:
             self._read_roughly(text, dynamic)
             return
         self.changes.update(changes_in(text, tokens))
+        self.disarms = self.disarms or disarms(text, tokens)
         for index, token in enumerate(tokens):
             after = tokens[index + 1].name if index + 1 < len(tokens) else ""
             source = text[token.start : token.end + 1]
@@ -96,6 +102,7 @@ class _Reader:
         folded = {word.lower() for word in found}
         self.changes.update(variable for variable in NAMING if folded & ROUGHLY)
         self.runs_text = self.runs_text or (dynamic and "execute" in folded)
+        self.disarms = self.disarms or REPLICATION_ROLE in folded
 
 
 def _runs_text(tokens: list[Any], index: int) -> bool:

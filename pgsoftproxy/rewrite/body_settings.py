@@ -14,6 +14,8 @@ NAMING: Final = frozenset({Variable.SEARCH_PATH, Variable.USER, Variable.ENCODIN
 """The variables that the meaning of names and texts depends on; ENCODING stands for all that the lexer goes by."""
 ROUGHLY: Final = frozenset({"search_path", "set_config", "role", "authorization", "schema"})
 """Words that count in a text that cannot be split into tokens."""
+REPLICATION_ROLE: Final = "session_replication_role"
+"""The setting that turns triggers off."""
 _EQUALS: Final = "ASCII_61"
 _STARTS: Final = frozenset({"", ";", "begin", "then", "else", "loop"})
 """What a statement of a body can follow; a SET behind anything else is that of an UPDATE."""
@@ -33,6 +35,17 @@ def changes_in(text: str, tokens: Sequence[Any]) -> Iterator[Variable]:
             yield from NAMING
         elif word in {"set", "reset"}:
             yield from _set(words, tokens, index)
+
+
+def disarms(text: str, tokens: Sequence[Any]) -> bool:
+    """Tell whether a text changes session_replication_role: by SET, RESET or set_config(). To read it does no harm."""
+    words = [fold(text[token.start : token.end + 1].strip("\"'")) for token in tokens]
+    for index, word in enumerate(words):
+        if REPLICATION_ROLE in word:  # a literal may be quoted in many ways
+            before = [one for one in words[max(index - 3, 0) : index] if one not in {"local", "session"}]
+            if before[-1:] in (["set"], ["reset"]) or before[-2:] == ["set_config", "("]:
+                return True
+    return False
 
 
 def _sets_by_name(tokens: Sequence[Any], index: int) -> bool:

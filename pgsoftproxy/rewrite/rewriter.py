@@ -38,7 +38,7 @@ from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.rules.find_uncovering import find_uncovering, refuse_uncovered
 from pgsoftproxy.rewrite.rules.follow_routines import follow_routines
 from pgsoftproxy.rewrite.rules.follow_session import executed_name, follow_session
-from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_setting
+from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_held_settings
 from pgsoftproxy.rewrite.rules.follow_temporary import follow_temporary, makes_temporary, name_temporary
 from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, INDEPENDENT, KEEPING, PASSING, judge_utility
 from pgsoftproxy.rewrite.rules.note_hard import is_hard
@@ -214,6 +214,7 @@ def _decide(text: Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _O
     context, policy = surroundings.context, surroundings.policy
     if tag not in INDEPENDENT:
         refuse_uncovered(surroundings)
+    judge_held_settings(tag, statement, context)
     standing = stand_in(tag, statement, surroundings)
     if standing is not None:
         outcome = _plan_stand_in(text, raw, kind, standing)
@@ -271,8 +272,6 @@ def _decide_query(found: _Statement) -> _Outcome:
 def _decide_utility(found: _Statement) -> _Outcome:
     surroundings, judged, effects = found.surroundings, found.judged, found.effects
     tag, statement = tagged(found.raw["stmt"])
-    if "setstmt" in statement:  # ALTER ROLE, ALTER DATABASE, ALTER SYSTEM
-        judge_setting(statement["setstmt"], surroundings.context)
     if tag in {"DoStmt", "CreateFunctionStmt"}:
         judged += judge_body(tag, statement, found.findings, surroundings)
     else:

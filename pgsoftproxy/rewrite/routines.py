@@ -14,7 +14,7 @@ from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.model.reach import STATISTICS, ViewCalls
 from pgsoftproxy.model.routines import COMPILED, OPAQUE, READABLE, RESTORE, Finding, Routine, RoutineClass
 from pgsoftproxy.rewrite.bodies import Body, Word, read_body
-from pgsoftproxy.rewrite.body_settings import NAMING
+from pgsoftproxy.rewrite.body_settings import NAMING, REPLICATION_ROLE
 from pgsoftproxy.rewrite.verify import is_guarded, proves
 
 REMOVING = frozenset({"delete", "merge", "truncate"})
@@ -198,6 +198,8 @@ def _read(body: Body, kind: RoutineClass, policy: Policy) -> Own:
                 calls.append(routine.oid)
     if body.runs_text:
         found.append(Finding(RoutineClass.OPAQUE, "EXECUTE of a computed text"))
+    if body.disarms:
+        found.append(Finding(RoutineClass.DISARMING, REPLICATION_ROLE))
     return tuple(found), tuple(calls), NAMING if body.runs_text else body.changes
 
 

@@ -257,3 +257,49 @@ SELECT note FROM orders ORDER BY id
 SELECT other.f()
 -- next
 SELECT note FROM orders ORDER BY id
+
+-- case: a function that turns triggers off while it runs
+-- expect: refused 42501
+CREATE FUNCTION quiet() RETURNS int LANGUAGE sql SET session_replication_role = replica AS 'SELECT 1'
+
+-- case: a procedure with a parsed body that turns triggers off while it runs
+-- expect: refused 42501
+CREATE PROCEDURE quiet() SET "session_replication_role" TO 'replica' BEGIN ATOMIC SELECT 1; END
+
+-- case: a function that is altered to turn triggers off while it runs
+-- expect: refused 42501
+ALTER FUNCTION twice(int) STRICT SET session_replication_role TO replica
+
+-- case: a role whose sessions would begin with triggers turned off
+-- expect: refused 42501
+ALTER ROLE CURRENT_USER SET session_replication_role = replica
+
+-- case: a database whose sessions would begin with triggers turned off
+-- expect: refused 42501
+ALTER DATABASE postgres SET session_replication_role = replica
+
+-- case: a function whose body turns triggers off
+-- expect: refused 42501
+CREATE FUNCTION quiet() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET LOCAL Session_Replication_Role = replica; END $$
+
+-- case: a function whose body turns triggers off by set_config
+-- expect: refused 42501
+CREATE FUNCTION quiet() RETURNS text LANGUAGE sql AS 'SELECT set_config($$session_replication_role$$, $$replica$$, false)'
+
+-- case: a function whose body turns triggers off in a text
+-- expect: refused 42501
+CREATE FUNCTION quiet() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SET SESSION session_replication_role TO replica'; END $$
+
+-- case: a function that asks whether triggers are turned off
+-- expect: agree
+CREATE FUNCTION is_quiet() RETURNS boolean LANGUAGE sql AS 'SELECT current_setting(''session_replication_role'') = ''replica'''
+-- next
+SELECT is_quiet()
+
+-- case: a function with a setting of another kind
+-- expect: agree
+CREATE FUNCTION patient() RETURNS text LANGUAGE sql SET work_mem = '8MB' AS 'SELECT current_setting(''work_mem'')'
+-- next
+SELECT patient()
+-- next
+ALTER FUNCTION patient() SET work_mem = '16MB' RESET ALL

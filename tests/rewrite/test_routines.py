@@ -38,6 +38,12 @@ ROUTINES = (
     Routine(22, "app", "label_of", SQL, "SELECT ($1).label"),
     Routine(23, "app", "unreadable", PLPGSQL, "BEGIN x := 'it''s; users"),
     Routine(24, "app", "weird", PLPGSQL, 'BEGIN DELETE FROM "Weird Name"; END'),
+    Routine(26, "app", "quiet", PLPGSQL, "BEGIN SET LOCAL session_replication_role = replica; END"),
+    Routine(27, "app", "quieter", SQL, "SELECT set_config('Session_Replication_Role', 'replica', false)"),
+    Routine(28, "app", "hushing", SQL, "SELECT app.quiet()"),
+    Routine(29, "app", "is_quiet", SQL, "SELECT current_setting('session_replication_role') = 'replica'"),
+    Routine(30, "pgsoftproxy", "restore", PLPGSQL),
+    Routine(31, "app", "undo", SQL, "SELECT pgsoftproxy.restore('users', '1')"),
     Routine(25, "app", "long", SQL, f'SELECT 1 FROM "{"x" * 63}yz"'),
 )
 VIEWS = (
@@ -266,6 +272,27 @@ def test_routine_over_a_table_in_observe_mode_passes_and_is_counted() -> None:
     statement = passed("SELECT app.watching()")
     assert (statement.outcome, statement.observed) == (Outcome.OBSERVED, ("app.watched",))
     assert passed("DO $$ BEGIN DELETE FROM app.watched; END $$").observed == ("app.watched",)
+
+
+@pytest.mark.parametrize("name", ["quiet", "quieter", "hushing"])
+def test_only_who_may_delete_physically_calls_what_turns_triggers_off(name: str) -> None:
+    call = f"SELECT app.{name}()"
+    for rules in (RULES, RoutineRules(Action.ALLOW, Action.ALLOW, Action.ALLOW)):
+        for context in (example.context(), everything()):
+            plan = planned(call, rules, context)
+            assert isinstance(plan, Refused) and plan.refusal.sqlstate == "42501"
+            assert "session_replication_role" in plan.refusal.message
+    passed(call, context=example.context("dpo"))
+    passed(call, RoutineRules(allow=frozenset({("app", "quiet"), ("app", name)})))
+    passed("SELECT app.is_quiet()")
+
+
+def test_no_rule_for_routines_lets_a_role_restore_but_for_one_that_wraps_it() -> None:
+    every = RoutineRules(Action.ALLOW, Action.ALLOW, Action.ALLOW, frozenset({("pgsoftproxy", "restore")}))
+    for call in ("pgsoftproxy.restore(since => now())", "app.undo()"):
+        plan = planned(f"SELECT {call}", every)
+        assert isinstance(plan, Refused) and plan.refusal.sqlstate == "42501", call
+    passed("SELECT app.undo()", RoutineRules(allow=frozenset({("app", "undo")})))
 
 
 def test_nothing_is_refused_where_nothing_is_hidden() -> None:

@@ -20,9 +20,12 @@ from pgsoftproxy.model.parsing import (
     parse_search_path,
     parse_visibility,
 )
+from pgsoftproxy.rewrite.body_settings import REPLICATION_ROLE
 from pgsoftproxy.rewrite.tree import Node, constant, strings
 
 PREFIX = "pgsoftproxy."
+HOLDING = {"CreateFunctionStmt": "options", "AlterFunctionStmt": "actions"}
+"""Where a statement holds SETs that are carried out with each call."""
 _TRACKED = {variable.value: variable for variable in Variable}
 _SET, _DEFAULT, _RESET = "VAR_SET_VALUE", "VAR_SET_DEFAULT", "VAR_RESET"
 
@@ -55,8 +58,18 @@ def follow_set(statement: Node, context: Context) -> tuple[Effect, ...]:
     return (SetsVariable(variable, read_value(variable, text, context), local),)
 
 
+def judge_held_settings(tag: str, statement: Node, context: Context) -> None:
+    """Judge the SETs that ALTER ROLE, DATABASE and SYSTEM hold, and CREATE and ALTER of a function or procedure."""
+    if "setstmt" in statement:
+        judge_setting(statement["setstmt"], context)
+    for item in statement.get(HOLDING.get(tag, ""), ()):
+        held = item["DefElem"].get("arg", {})
+        if "VariableSetStmt" in held:
+            judge_setting(held["VariableSetStmt"], context)
+
+
 def judge_setting(statement: Node, context: Context) -> None:
-    """Refuse a SET or RESET of what must stay as it is, also where ALTER ROLE, DATABASE or SYSTEM hold it."""
+    """Refuse a SET or RESET of what must stay as it is."""
     kind = statement["kind"]
     if kind in {_SET, _DEFAULT, _RESET}:
         values = [constant(node) for node in statement.get("args", [])] if kind == _SET else None
@@ -107,9 +120,15 @@ def _refuse_unsafe(name: str, value: list[str | bool | None] | None, context: Co
             f'client encoding "{words[0]}" is not supported by the proxy',
             hint="Use UTF8, SQL_ASCII or LATIN1.",
         )
-    if name == "session_replication_role" and not context.grant.hard_delete:
+    if name == REPLICATION_ROLE:
+        require_disarming(context)
+
+
+def require_disarming(context: Context, what: str = "") -> None:
+    """Refuse a change of session_replication_role to a role that may not delete physically."""
+    if not context.grant.hard_delete:
         raise StatementRefused(
-            "session_replication_role cannot be changed: it turns off the triggers that protect deleted rows",
+            f"{what}session_replication_role cannot be changed: it turns off the triggers that protect deleted rows",
             hint=f"Grant it in the proxy's configuration: [roles.{context.role}] hard_delete = true",
             sqlstate="42501",
         )
@@ -150,7 +169,7 @@ def _follow_calls(plain: bool, calls: list[Node], context: Context) -> Iterator[
             raise StatementRefused(
                 f'"{name}" cannot be changed with set_config', hint=f"Use SET {name} = '...'."
             )
-        if name in {"standard_conforming_strings", "client_encoding", "session_replication_role"}:
+        if name in {"standard_conforming_strings", "client_encoding", REPLICATION_ROLE}:
             _refuse_unsafe(name, [value], context)
             if value is None:
                 raise StatementRefused(f'"{name}" cannot be set to what the proxy cannot read')

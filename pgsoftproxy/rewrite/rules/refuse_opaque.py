@@ -13,6 +13,7 @@ from pgsoftproxy.rewrite.bodies import definition_of, read_body
 from pgsoftproxy.rewrite.plan import Warned
 from pgsoftproxy.rewrite.resolve import Surroundings
 from pgsoftproxy.rewrite.routines import body_findings, findings_of, is_allowed, view_findings
+from pgsoftproxy.rewrite.rules.follow_settings import require_disarming
 from pgsoftproxy.rewrite.scope import Findings, Reference, Use
 from pgsoftproxy.rewrite.tree import Node, strings, walk
 
@@ -27,6 +28,7 @@ _WHY = {
     RoutineClass.BODIES: 'it names "{}", which is protected',
     RoutineClass.OPAQUE: "the proxy cannot see what it reads: {}",
     RoutineClass.RESTORING: "it may call {}",
+    RoutineClass.DISARMING: "it may change {}",
 }
 
 
@@ -153,10 +155,18 @@ def _judge_routines(names: list[str], routines: Iterable[Routine], surroundings:
 
 def _judge_shown(what: str, findings: tuple[Finding, ...], surroundings: Surroundings) -> Judgement:
     """Judge what is called; to a role that sees every row it can show nothing new."""
-    restoring = tuple(finding for finding in findings if finding.kind is RoutineClass.RESTORING)
-    if surroundings.values.visibility != EVERYTHING or findings == restoring:
+    granted = tuple(finding for finding in findings if finding.kind.is_granted)
+    if surroundings.values.visibility != EVERYTHING or findings == granted:
         return _judge(what, findings, surroundings)
-    return _judge(what, restoring, surroundings) + Judgement(bypass=VisibilityMode.ALL)
+    return _judge(what, granted, surroundings) + Judgement(bypass=VisibilityMode.ALL)
+
+
+def _require_grants(what: str, kinds: set[RoutineClass], surroundings: Surroundings) -> None:
+    """Refuse what takes a grant that the role does not have."""
+    if RoutineClass.RESTORING in kinds:
+        _require_restore(what, surroundings)
+    if RoutineClass.DISARMING in kinds and surroundings.policy.hides:
+        require_disarming(surroundings.context, f"{what} runs inside the server; there ")
 
 
 def _require_restore(what: str, surroundings: Surroundings) -> None:
@@ -181,8 +191,7 @@ def _require_restore(what: str, surroundings: Surroundings) -> None:
 def _judge(what: str, findings: Iterable[Finding], surroundings: Surroundings) -> Judgement:
     judgement = NOTHING
     every = tuple(findings)
-    if any(finding.kind is RoutineClass.RESTORING for finding in every):
-        _require_restore(what, surroundings)
+    _require_grants(what, {finding.kind for finding in every}, surroundings)
     for finding in every:
         if finding.observed:
             judgement += Judgement(observed=(finding.what,))
