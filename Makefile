@@ -32,7 +32,7 @@ demo: $(READY)  ## delete a row through the proxy, and see that it is gone and s
 test: $(READY)  ## the tests, without the slow ones
 	$(BIN)/pytest -n $(JOBS) -m "not slow" $(ARGS)
 
-test-all: $(READY)  ## all tests; the slow ones need sqlsmith and promtool
+test-all: $(READY)  ## all tests; the slow ones need root, sqlsmith, promtool and strace
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 fuzz: $(READY)  ## random statements against the twin: SECONDS=n for each of VERSIONS=15,18, SEED=s

@@ -1,6 +1,7 @@
 """The Helm chart: rendered by Helm itself, held against Kubernetes' own schemas, and true to the proxy's settings."""
 
 import json
+import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,13 @@ def test_wrong_object_is_noticed(charts: dict[str, Rendered]) -> None:
     wrong["spec"]["template"]["spec"]["terminationGracePeriod"] = 5
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, SERVERS[0], strict=True)
+
+
+def test_values_that_the_documentation_shows_are_all_that_is_needed() -> None:
+    documented = (ROOT / "docs" / "operations.md").read_text().partition("\n## Kubernetes\n")[2]
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", documented, re.DOTALL | re.MULTILINE)
+    (chart,) = render(yaml.safe_load(text))
+    assert chart.error == "" and {"ServiceMonitor", "PrometheusRule"} <= chart.kinds()
 
 
 def test_switches_make_and_leave_out_what_they_name(charts: dict[str, Rendered]) -> None:
