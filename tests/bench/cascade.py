@@ -33,8 +33,7 @@ SETTINGS = {"autovacuum": "off", "max_wal_size": "8GB", "checkpoint_timeout": "1
 STAMPS = "deleted_at timestamptz, deleted_by text, deletion_id uuid"
 ROOTS = 4
 """One of them is deleted, with all that is below it."""
-LEVELS = (("shelves", "roots", 1_000, 1_000), ("books", "shelves", 9, 9_000), ("pages", "books", 10, 90_000))
-"""Tables below the roots: what each refers to, how many rows there are for one of that, and for one root."""
+SHELVES = 1_000
 ID = "11111111-1111-1111-1111-111111111111"
 SET = f"SET deleted_at = now(), deleted_by = SESSION_USER, deletion_id = '{ID}'"
 ROOT = f"UPDATE roots {SET} WHERE id = 1 AND deleted_at IS NULL"
@@ -52,6 +51,25 @@ DELETE = ("DELETE FROM roots WHERE id = 1",)
 PLAIN, INDEXED, EQUIPPED = "cascade_plain", "cascade_indexed", "cascade_equipped"
 TEMPLATES: dict[str, list[str] | None] = {PLAIN: None, INDEXED: ["--skip", "trigger"], EQUIPPED: []}
 """What is copied, by what `migrate` has made there: nothing, all but the triggers, all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A table below the roots: what it refers to, how many rows it has for one of that, and for one root."""
+
+    table: str
+    above: str
+    each: int
+    rows: int
+
+
+def levels(shelves: int) -> tuple[Level, ...]:
+    """Return the tables below the roots: 100,000 rows for each root if there are 1,000 shelves."""
+    return (
+        Level("shelves", "roots", shelves, shelves),
+        Level("books", "shelves", 9, shelves * 9),
+        Level("pages", "books", 10, shelves * 90),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,31 +97,48 @@ def measure_cascade(stage: Stage, effort: Effort, ledger: Ledger) -> None:
 
 def measure(server: LocalServer, effort: Effort, ledger: Ledger) -> None:
     """Note how long each way takes in each round, on this server."""
+    below = levels(effort.size(SHELVES))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgsoftproxy-cascade-")))
         for name, options in TEMPLATES.items():
-            stack.enter_context(_template(server, folder, name, options))
+            template = stack.enter_context(_database(server, name))
+            _fill(server, template, below)
+            _migrate(server, template, folder, options)
         proxy = stack.enter_context(_proxy(server, folder))
         numbers = count()
         for way in (*WAYS, *interleaved(effort.rounds, WAYS)):
             number = next(numbers)
             with _database(server, f"{way.template}_{number}", f" TEMPLATE {way.template}") as name:
-                milliseconds = _milliseconds(proxy.dsn(name) if way.proxied else server.dsn(name), way)
-                _check(server.dsn(name))
+                dsn = proxy.dsn(name) if way.proxied else server.dsn(name)
+                milliseconds = _milliseconds(dsn, way, below)
+                _check(server.dsn(name), below)
             if number >= len(WAYS):  # the first of each has warmed up
                 ledger.add(CASCADE, way.name, milliseconds)
 
 
-def _schema() -> Iterator[str]:
-    """Yield the statements that make the tables and their rows."""
-    yield f"CREATE TABLE roots (id int PRIMARY KEY, name text, {STAMPS})"
-    yield f"INSERT INTO roots SELECT n, 'name ' || n FROM generate_series(1, {ROOTS}) AS n"
-    for name, above, each, rows in LEVELS:
-        parent = f"parent int NOT NULL REFERENCES {above} ON DELETE CASCADE"
-        yield f"CREATE TABLE {name} (id int PRIMARY KEY, {parent}, name text, {STAMPS})"
-        series = f"generate_series(0, {rows * ROOTS - 1}) AS n"
-        yield f"INSERT INTO {name} SELECT n + 1, n / {each} + 1, 'name ' || n FROM {series}"
-        yield f"CREATE INDEX ON {name} (parent)"
+def _fill(server: LocalServer, name: str, below: tuple[Level, ...]) -> None:
+    """Make the tables and their rows."""
+    texts = [f"CREATE TABLE roots (id int PRIMARY KEY, name text, {STAMPS})"]
+    texts.append(f"INSERT INTO roots SELECT n, 'name ' || n FROM generate_series(1, {ROOTS}) AS n")
+    for one in below:
+        parent = f"parent int NOT NULL REFERENCES {one.above} ON DELETE CASCADE"
+        rows = f"generate_series(0, {one.rows * ROOTS - 1}) AS n"
+        texts += [
+            f"CREATE TABLE {one.table} (id int PRIMARY KEY, {parent}, name text, {STAMPS})",
+            f"INSERT INTO {one.table} SELECT n + 1, n / {one.each} + 1, 'name ' || n FROM {rows}",
+            f"CREATE INDEX ON {one.table} (parent)",
+        ]
+    execute(server.dsn(name), ";\n".join(texts))
+
+
+def _migrate(server: LocalServer, name: str, folder: Path, options: list[str] | None) -> None:
+    if options is not None:
+        config = folder / f"{name}.toml"
+        config.write_text(config_text(server, name, CONFIG, REQUIRE))
+        done = CliRunner().invoke(app, ["migrate", "--config", str(config), "--yes", *options])
+        if done.exit_code:
+            raise Failed(f"migrate: {done.output}")
+    execute(server.dsn(name), "VACUUM ANALYZE")
 
 
 @contextmanager
@@ -113,20 +148,6 @@ def _database(server: LocalServer, name: str, options: str = "") -> Iterator[str
         yield name
     finally:
         execute(server.dsn(), f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@contextmanager
-def _template(server: LocalServer, folder: Path, name: str, options: list[str] | None) -> Iterator[None]:
-    with _database(server, name):
-        execute(server.dsn(name), ";\n".join(_schema()))
-        if options is not None:
-            config = folder / f"{name}.toml"
-            config.write_text(config_text(server, name, CONFIG, REQUIRE))
-            done = CliRunner().invoke(app, ["migrate", "--config", str(config), "--yes", *options])
-            if done.exit_code:
-                raise Failed(f"migrate: {done.output}")
-        execute(server.dsn(name), "VACUUM ANALYZE")
-        yield
 
 
 @contextmanager
@@ -140,23 +161,23 @@ def _proxy(server: LocalServer, folder: Path) -> Iterator[RunningProxy]:
         proxy.stop()
 
 
-def _milliseconds(dsn: str, way: Way) -> float:
+def _milliseconds(dsn: str, way: Way, below: tuple[Level, ...]) -> float:
     """Return how long the statements take on a connection that has read the tables."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        for name, *_ in LEVELS:
-            connection.execute(f"SELECT count(*), count(name) FROM {name}".encode())
+        for one in below:
+            connection.execute(f"SELECT count(*), count(name) FROM {one.table}".encode())
         start = time.perf_counter()
         for statement in way.statements:
             connection.execute(statement.encode())
         return (time.perf_counter() - start) * 1000
 
 
-def _check(dsn: str) -> None:
+def _check(dsn: str, below: tuple[Level, ...]) -> None:
     """See that what is below the root is gone, and nothing else."""
-    for name, _, _, rows in LEVELS:
-        live = execute(dsn, f"SELECT count(*)::int FROM {name} WHERE deleted_at IS NULL")[0][0]
-        if live != rows * (ROOTS - 1):
-            raise Failed(f"{live} live rows are left in {name}")
+    for one in below:
+        live = execute(dsn, f"SELECT count(*)::int FROM {one.table} WHERE deleted_at IS NULL")[0][0]
+        if live != one.rows * (ROOTS - 1):
+            raise Failed(f"{live} live rows are left in {one.table}")
 
 
 def main() -> int:

@@ -18,6 +18,9 @@ from tests.fix_servers import make_server
 from tests.relations.twins import CONFIG, REQUIRE, SEQUENCES, Disagreement, Tally, run_schema
 from tests.servers import Server
 
+PROGRESS = 25
+"""Schemas of one worker after which it says how far it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -49,6 +52,9 @@ def work(server: Server, job: Job) -> Outcome:
             while schemas < job.fewest or time.time() < job.ends:
                 tally.add(run_schema(server, proxy, seed))
                 schemas += 1
+                if schemas % PROGRESS == 0:
+                    so_far = f"{schemas * SEQUENCES} sequences agree from seed {job.first} on"
+                    print(f"PostgreSQL {server.version}: {so_far}", flush=True)
                 seed += job.step
         except Disagreement as found:
             return Outcome(schemas, tally, str(found))

@@ -77,8 +77,8 @@ class Arena:
 
 
 @contextmanager
-def arena_of(server: Server) -> Iterator[Arena]:
-    """Make a database ready by `migrate`, start a proxy before it, drop both."""
+def arena_of(server: Server, proxy: RunningProxy | None = None) -> Iterator[Arena]:
+    """Make a database ready by `migrate`, start a proxy before it unless there is one, drop both."""
     name = f"race_{uuid4().hex[:12]}"
     execute(server.dsn(), f"CREATE DATABASE {name}")
     with ExitStack() as stack:
@@ -89,9 +89,10 @@ def arena_of(server: Server) -> Iterator[Arena]:
         config.write_text(config_text(server, name, CONFIG, REQUIRE))
         done = CliRunner().invoke(app, ["migrate", "--config", str(config), "--yes"])
         assert done.exit_code == 0, done.output
-        proxy = RunningProxy(config, server, name)
-        stack.callback(proxy.stop)
-        yield Arena(server.dsn(name), proxy.dsn())
+        if proxy is None:
+            proxy = RunningProxy(config, server, name)
+            stack.callback(proxy.stop)
+        yield Arena(server.dsn(name), proxy.dsn(name))
 
 
 def run_pairs(arena: Arena, pairs: Sequence[Pair], workers: int) -> Result:

@@ -48,10 +48,13 @@ class Schema:
         for number, keys in enumerate(self.tables):
             yield from (key.definition(number) for key in keys)
 
-    def reads(self) -> Iterator[str]:
-        """Yield one query for each table that shows all of it but the stamps."""
-        for number, keys in enumerate(self.tables):
-            yield f"SELECT {', '.join(['id', *(key.column for key in keys), 'v'])} FROM t{number} ORDER BY id"
+    def read(self) -> str:
+        """Return a query that shows all of every table but the stamps: an array of rows for each."""
+        arrays = (
+            f"ARRAY(SELECT ({', '.join(['id', *(key.column for key in keys), 'v'])})::text FROM t{number} ORDER BY id)"
+            for number, keys in enumerate(self.tables)
+        )
+        return f"SELECT {', '.join(arrays)}"
 
 
 def random_schema(random: Random) -> Schema:

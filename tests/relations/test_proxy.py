@@ -25,35 +25,33 @@ INSERT INTO orders VALUES (1, 1), (2, 2)
 Start = Callable[..., RunningProxy]
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM users WHERE id = 1",
-        "WITH gone AS (DELETE FROM users WHERE id = 1 RETURNING id) SELECT * FROM gone",
-        "MERGE INTO users USING (VALUES (1)) AS v(id) ON users.id = v.id WHEN MATCHED THEN DELETE",
-    ],
+DELETIONS = (
+    "DELETE FROM users WHERE id = 1",
+    "WITH gone AS (DELETE FROM users WHERE id = 1 RETURNING id) SELECT * FROM gone",
+    "MERGE INTO users USING (VALUES (1)) AS v(id) ON users.id = v.id WHEN MATCHED THEN DELETE",
 )
+
+
 def test_deleting_a_parent_is_refused_where_its_triggers_are_missing(
-    database: Database, start_proxy: Start, statement: str
+    database: Database, requiring: RunningProxy
 ) -> None:
     database.execute(SCHEMA)
-    proxy = start_proxy(database, CONFIG, **REQUIRE)
-    with psycopg.connect(proxy.dsn(), autocommit=True) as client:
-        with pytest.raises(psycopg.errors.FeatureNotSupported) as caught:
-            client.execute(statement.encode())
-        assert 'rows refer to table "public.users"' in str(caught.value)
-        assert "pgsoftproxy migrate" in str(caught.value.diag.message_hint)
+    with psycopg.connect(requiring.dsn(database.name), autocommit=True) as client:
+        for statement in DELETIONS:
+            with pytest.raises(psycopg.errors.FeatureNotSupported) as caught:
+                client.execute(statement.encode())
+            assert 'rows refer to table "public.users"' in str(caught.value)
+            assert "pgsoftproxy migrate" in str(caught.value.diag.message_hint)
         assert client.execute("DELETE FROM orders WHERE id = 2").statusmessage == "DELETE 1"
         assert client.execute("UPDATE users SET shop = 2 WHERE id = 2").statusmessage == "UPDATE 1"
 
 
 def test_with_the_triggers_deletions_go_down_and_stop_where_rows_would_be_removed(
-    database: Database, start_proxy: Start
+    database: Database, requiring: RunningProxy
 ) -> None:
     database.execute(SCHEMA)
     equip(database.dsn)
-    proxy = start_proxy(database, CONFIG, **REQUIRE)
-    with psycopg.connect(proxy.dsn(), autocommit=True) as client:
+    with psycopg.connect(requiring.dsn(database.name), autocommit=True) as client:
         assert client.execute("DELETE FROM users WHERE id = 2").statusmessage == "DELETE 1"
         assert client.execute("SELECT id FROM orders").fetchall() == [(1,)]
         with pytest.raises(psycopg.errors.FeatureNotSupported, match="would physically remove rows"):
@@ -81,12 +79,12 @@ def test_a_soft_truncate_of_tables_that_refer_to_each_other_is_one_deletion(
     database.execute(f"CREATE TABLE bills (id int PRIMARY KEY, order_id int REFERENCES orders, {stamps})")
     database.execute("INSERT INTO bills VALUES (1, 1)")
     soft = f'{CONFIG}truncate = "soft"\n'
-    unready = start_proxy(database, soft, **REQUIRE)
+    proxy = start_proxy(database, soft, **REQUIRE)
     refused = pytest.raises(psycopg.errors.FeatureNotSupported, match="rows refer to table")
-    with psycopg.connect(unready.dsn(), autocommit=True) as client, refused:
+    with psycopg.connect(proxy.dsn(), autocommit=True) as client, refused:
         client.execute("TRUNCATE users, orders, bills")
     equip(database.dsn)
-    proxy = start_proxy(database, soft, **REQUIRE)
+    proxy.reload()
     with psycopg.connect(proxy.dsn(), autocommit=True) as client:
         with pytest.raises(psycopg.errors.FeatureNotSupported, match="cannot truncate a table referenced"):
             client.execute("TRUNCATE users, orders")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.fix_proxy import RunningProxy
 from tests.relations.pairs import random_pairs
 from tests.relations.race import Result, arena_of, run_pairs
 from tests.servers import Server, execute
@@ -16,9 +17,9 @@ WHERE i.indisunique AND i.indpred IS NULL AND a.attname = 'deleted_at'
 """
 
 
-def run(server: Server, count: int) -> Result:
+def run(server: Server, proxy: RunningProxy, count: int) -> Result:
     """Run a number of pairs."""
-    with arena_of(server) as arena:
+    with arena_of(server, proxy) as arena:
         return run_pairs(arena, random_pairs(SEED, count), WORKERS)
 
 
@@ -30,18 +31,22 @@ def holds(result: Result) -> bool:
     return all(share > OFTEN for share in shares)
 
 
-def test_no_live_child_is_left_under_a_deleted_parent(server: Server) -> None:
-    assert holds(run(server, 300))
+def test_no_live_child_is_left_under_a_deleted_parent(server: Server, requiring: RunningProxy) -> None:
+    assert holds(run(server, requiring, 300))
 
 
 @pytest.mark.slow
-def test_no_live_child_is_left_under_a_deleted_parent_in_thousands_of_pairs(server: Server) -> None:
-    assert holds(run(server, 5000))
+def test_no_live_child_is_left_under_a_deleted_parent_in_thousands_of_pairs(
+    server: Server, requiring: RunningProxy
+) -> None:
+    assert holds(run(server, requiring, 5000))
 
 
 @pytest.mark.slow
-def test_the_race_finds_live_orphans_where_the_key_index_is_missing(server: Server) -> None:
-    with arena_of(server) as arena:
+def test_the_race_finds_live_orphans_where_the_key_index_is_missing(
+    server: Server, requiring: RunningProxy
+) -> None:
+    with arena_of(server, requiring) as arena:
         for (name,) in execute(arena.dsn, KEY_INDEXES):
             execute(arena.dsn, f"DROP INDEX {name}")
         result = run_pairs(arena, random_pairs(SEED, 150), WORKERS)

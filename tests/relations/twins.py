@@ -156,10 +156,10 @@ class Twins:
 
     def compare(self) -> None:
         """Raise Disagreement unless both show the same rows."""
-        for query in self.schema.reads():
-            rows = [connection.execute(query.encode()).fetchall() for connection in (self.soft, self.twin)]
-            if rows[0] != rows[1]:
-                raise Disagreement(self.seed, self.schema, [*self.log, query], (rows[0], rows[1]))
+        query = self.schema.read().encode()
+        soft, twin = (connection.execute(query).fetchall() for connection in (self.soft, self.twin))
+        if soft != twin:
+            raise Disagreement(self.seed, self.schema, self.log, (soft, twin))
 
     @property
     def failed(self) -> bool:
@@ -270,6 +270,6 @@ def run_schema(server: Server, proxy: RunningProxy, seed: int, sequences: int = 
         random = Random(f"{seed} sequences")  # noqa: S311 (likewise)
         for _ in range(sequences):
             run_sequence(twins, random)
-            for name in (twins.soft.info.dbname, twins.twin.info.dbname):
-                execute(server.dsn(name), f"SET pgsoftproxy.delete = 'hard'; TRUNCATE {tables}")
+            for connection in (twins.owner, twins.twin):
+                connection.execute(f"SET pgsoftproxy.delete = 'hard'; TRUNCATE {tables}".encode())
         return twins.tally
