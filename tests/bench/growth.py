@@ -16,6 +16,9 @@ FLAT = 0.35
 AS_GOOD = 1.5
 """A line counts if its error is at most this many times that of the best power, or below NOISE."""
 
+STEEP = 1.1
+"""A power up to this is a line too: sorting and trees add a logarithm."""
+
 NOISE = 0.06
 """The relative error that measurements have anyway."""
 
@@ -55,7 +58,9 @@ def growth(points: Mapping[int, float]) -> tuple[Growth, Fit]:
         return Growth.FLAT, best
     if line.error <= max(best.error * AS_GOOD, NOISE):
         return Growth.LINEAR, line
-    return (Growth.WORSE if best.power > 1 else Growth.SLOWER), best
+    if best.power < 1:
+        return Growth.SLOWER, best
+    return (Growth.WORSE if best.power > STEEP else Growth.LINEAR), best
 
 
 def fit(points: Mapping[int, float], power: float) -> Fit:
