@@ -3,7 +3,8 @@
 Composes text; runs nothing. It holds the tables and links of one policy, so that its mark changes with them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 
 from psycopg import sql
@@ -14,7 +15,7 @@ from pgsoftproxy.db.link_sql import joined
 from pgsoftproxy.db.restore_keys import note_taken_keys
 from pgsoftproxy.db.restore_sql import SINCE, TEMPORARY, UNTIL, home_of
 from pgsoftproxy.model.catalog import Relation
-from pgsoftproxy.model.links import Link, Links, primary_key
+from pgsoftproxy.model.links import Link, Links, Reaction, primary_key
 from pgsoftproxy.model.policy import Policy, Protection
 from pgsoftproxy.model.restorable import Scope
 from pgsoftproxy.model.restore import Because
@@ -22,43 +23,75 @@ from pgsoftproxy.model.restore import Because
 NAME = "restore"
 SHOWN_CONFLICTS = 10
 CACHED = 4096
-"""How many tables and links are remembered with their texts: a policy is compiled anew with each change of schema."""
+FUNCTIONS = 8
+"""How many tables and links are remembered with their texts, and how many functions: a policy is compiled anew with
+each change of schema, of which most change little."""
 DEPTH = sql.SQL("$1")
 Row = tuple[sql.Composable, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """What the text depends on: each table that may be named with that which stands for it, groups, and links."""
+
+    tables: tuple[tuple[Protection, Relation], ...]
+    groups: tuple[tuple[Protection, ...], ...]
+    inner: tuple[Link, ...]
+    emptying: tuple[Link, ...]
 
 
 def restore_function(policy: Policy, links: Links) -> Definition | None:
     """Return the function for the tables of a policy; None if there are none."""
     scope = Scope(policy, links)
-    if not scope.tables:
+    if not scope.homes:
         return None
+    reach = _Reach(
+        tuple((policy.protections[oid], home.relation) for oid, home in scope.homes.items()),
+        tuple(map(tuple, scope.groups())),
+        tuple(scope.inner),
+        tuple(scope.emptying),
+    )
+    return _made(reach)
+
+
+@lru_cache(maxsize=FUNCTIONS)
+def _made(reach: _Reach) -> Definition:
+    homes = {protection.relation.oid: home for protection, home in reach.tables}
+    inner = [
+        _of_link(link, homes[link.child.relation.oid], homes[link.parent.relation.oid])
+        for link in reach.inner
+    ]
+    emptying = [
+        _of_emptied(number, link, homes.get(child.oid, child), homes[parent.oid])
+        for number, link in enumerate(reach.emptying)
+        for child, parent in [(link.child.relation, link.parent.relation)]
+        if parent.oid in homes
+    ]
+    tables = [protection for group in reach.groups for protection in group]
+    orphans = _listed("home, query", ((texts.child, texts.orphans) for texts in inner))
     body = restore_texts.RESTORE.format(
         counts=sql.SQL(restore_texts.COUNTS),
         temporary=sql.SQL(TEMPORARY.strip()),
         shown=sql.Literal(SHOWN_CONFLICTS),
         tables=_listed(
             "of_table, label, is_home, notes_id, notes_time, names, query",
-            (_asked(home, scope.home(home.relation)) for home in _every(scope)),
+            (_asked(protection, home) for protection, home in reach.tables),
         ),
-        below=_listed("home, query", _below(scope)),
-        above=_listed("home, query", _above(scope)),
-        locks=_listed("home, query", _locks(scope)),
-        keys=_listed("home, query", ((home_of(own.relation), _keys_text(own)) for own in scope.tables)),
-        emptied=_listed("home, query", _emptied(scope)),
-        groups=_listed("homes, query", (_group(group) for group in scope.groups())),
-        put_back=_listed("number, label, query", _put_back(scope)),
+        below=_listed(
+            "home, query", ((texts.parent, texts.below) for texts in inner if texts.below is not None)
+        ),
+        above=_listed("home, query", ((texts.child, texts.above) for texts in inner)),
+        locks=_listed("home, query", ((texts.child, texts.locking) for texts in inner)),
+        keys=_listed("home, query", ((home_of(own.relation), _keys_text(own)) for own in tables)),
+        orphans=orphans,
+        emptied=_listed("home, query", (row for rows in emptying for row in rows.noting)),
+        groups=_listed("homes, query", map(_group, reach.groups)),
+        put_back=_listed("number, label, query", (row for rows in emptying for row in rows.putting)),
         forget=restore_links.FORGET_LINKS,
-        orphans=_listed("home, query", _orphans(scope)),
-        places=_listed("home, label, place", _places(scope)),
+        places=_listed("home, label, place", map(_place, enumerate(tables))),
     )
     returns = f"TABLE ({restore_texts.COUNTS})"
     return function(NAME, (restore_texts.ARGUMENTS, restore_texts.TYPES), returns, body)
-
-
-def _every(scope: Scope) -> Iterator[Protection]:
-    """Yield the tables that may be named, partitions among them."""
-    for oid in scope.homes:
-        yield scope.policy.protections[oid]
 
 
 def _listed(names: str, rows: Iterable[Row]) -> sql.Composable:
@@ -104,45 +137,56 @@ def _if_given(value: str, condition: sql.Composable | None) -> sql.Composable:
 
 
 def _text(query: sql.Composable) -> sql.Composable:
-    return sql.Literal(query.as_string(None))
+    """Return a statement as a constant, rendered once."""
+    return sql.SQL(sql.Literal(query.as_string(None)).as_string(None))
 
 
-def _below(scope: Scope) -> Iterator[Row]:
-    for link in scope.cascades:
-        query = _below_text(link, scope.home(link.child.relation))
-        if query is not None:
-            yield home_of(scope.home(link.parent.relation)), query
+@dataclass(frozen=True, slots=True)
+class _LinkTexts:
+    """The statements of one link, with the tables whose chosen rows make each of them worth running."""
 
-
-@lru_cache(maxsize=CACHED)
-def _below_text(link: Link, home: Relation) -> sql.Composable | None:
-    where = restore_sql.below(link, DEPTH)
-    assert link.child.protection is not None  # one of the inner links
-    if where is None:
-        return None
-    return _text(restore_sql.choose(link.child.protection, home, where, (sql.SQL("$1 + 1"), Because.BELOW)))
-
-
-def _above(scope: Scope) -> Iterator[Row]:
-    for link in scope.inner:
-        yield home_of(scope.home(link.child.relation)), _above_text(link, scope.home(link.parent.relation))
+    child: sql.Composable
+    parent: sql.Composable
+    below: sql.Composable | None
+    above: sql.Composable
+    locking: sql.Composable
+    orphans: sql.Composable
 
 
 @lru_cache(maxsize=CACHED)
-def _above_text(link: Link, home: Relation) -> sql.Composable:
-    assert link.parent.protection is not None  # or it would be no link
+def _of_link(link: Link, child: Relation, parent: Relation) -> _LinkTexts:
+    under, over = link.child.protection, link.parent.protection
+    assert under is not None and over is not None  # one of the inner links
+    where = restore_sql.below(link, DEPTH) if link.reaction is Reaction.CASCADE else None
+    below = None
+    if where is not None:
+        below = _text(restore_sql.choose(under, child, where, (sql.SQL("$1 + 1"), Because.BELOW)))
     why = (sql.Literal(-1), Because.PARENT)
-    return _text(restore_sql.choose(link.parent.protection, home, restore_sql.above(link), why))
+    return _LinkTexts(
+        home_of(child),
+        home_of(parent),
+        below,
+        _text(restore_sql.choose(over, parent, restore_sql.above(link), why)),
+        _text(restore_sql.lock_live_parents(link)),
+        _text(restore_sql.note_orphans(link)),
+    )
 
 
-def _locks(scope: Scope) -> Iterator[Row]:
-    for link in scope.inner:
-        yield home_of(scope.home(link.child.relation)), _locking_text(link)
+@dataclass(frozen=True, slots=True)
+class _EmptiedTexts:
+    """What notes the entries of the journal of one link, and what puts it back; nothing where there are none."""
+
+    noting: tuple[Row, ...] = ()
+    putting: tuple[Row, ...] = ()
 
 
 @lru_cache(maxsize=CACHED)
-def _locking_text(link: Link) -> sql.Composable:
-    return _text(restore_sql.lock_live_parents(link))
+def _of_emptied(number: int, link: Link, child: Relation, parent: Relation) -> _EmptiedTexts:
+    query = restore_links.note_emptied(number, link)
+    if query is None:
+        return _EmptiedTexts()
+    putting = (sql.Literal(number), sql.Literal(child.label), _text(restore_links.put_back(number, link)))
+    return _EmptiedTexts(((home_of(parent), _text(query)),), (putting,))
 
 
 @lru_cache(maxsize=CACHED)
@@ -150,37 +194,12 @@ def _keys_text(protection: Protection) -> sql.Composable:
     return _text(note_taken_keys(protection))
 
 
-def _orphans(scope: Scope) -> Iterator[Row]:
-    for link in scope.inner:
-        yield home_of(scope.home(link.child.relation)), _orphans_text(link)
-
-
 @lru_cache(maxsize=CACHED)
-def _orphans_text(link: Link) -> sql.Composable:
-    return _text(restore_sql.note_orphans(link))
-
-
-def _emptied(scope: Scope) -> Iterator[Row]:
-    for number, link in enumerate(scope.emptying):
-        query = restore_links.note_emptied(number, link)
-        if query is not None and link.parent.relation.oid in scope.homes:
-            yield home_of(scope.home(link.parent.relation)), _text(query)
-
-
-def _group(group: Sequence[Protection]) -> Row:
+def _group(group: tuple[Protection, ...]) -> Row:
     homes = joined(home_of(protection.relation) for protection in group)
     return sql.SQL("ARRAY[{}]").format(homes), _text(restore_sql.bring_back(group))
 
 
-def _put_back(scope: Scope) -> Iterator[Row]:
-    for number, link in enumerate(scope.emptying):
-        child = link.child.relation
-        if primary_key(child):  # or the journal has nothing of it
-            label = scope.home(child).label if child.oid in scope.homes else child.label
-            yield sql.Literal(number), sql.Literal(label), _text(restore_links.put_back(number, link))
-
-
-def _places(scope: Scope) -> Iterator[Row]:
-    every = (protection for group in scope.groups() for protection in group)
-    for place, protection in enumerate(every):
-        yield home_of(protection.relation), sql.Literal(protection.label), sql.Literal(place)
+def _place(numbered: tuple[int, Protection]) -> Row:
+    place, protection = numbered
+    return home_of(protection.relation), sql.Literal(protection.label), sql.Literal(place)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.fix_servers import Database
-from tests.lifecycle.restoring import RULES, Lifecycle
+from tests.lifecycle.restoring import RULES, SHOP, Lifecycle
+from tests.relations.twins import equip
 
 
 @pytest.fixture
@@ -14,3 +15,11 @@ def lifecycle(database: Database, tmp_path: Path) -> Lifecycle:
     made = Lifecycle(database, tmp_path / "p.toml")
     made.configure(RULES)
     return made
+
+
+@pytest.fixture
+def shop(lifecycle: Lifecycle) -> Lifecycle:
+    """Give a shop with all that its links need."""
+    lifecycle.database.execute(SHOP)
+    equip(lifecycle.database.dsn)
+    return lifecycle

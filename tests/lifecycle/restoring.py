@@ -7,6 +7,25 @@ from tests.configured import Configured
 
 STAMPS = ("deleted_at", "deleted_by", "deletion_id")
 RULES = '[tables."public.*"]\ndeleted_by = "deleted_by"\ndeletion_id = "deletion_id"\n'
+COLUMNS = "deleted_at timestamptz, deleted_by text, deletion_id uuid"
+SHOP = f"""
+CREATE TABLE users (id int PRIMARY KEY, email text, boss int REFERENCES users ON DELETE SET NULL, {COLUMNS});
+CREATE UNIQUE INDEX users_email ON users (lower(email)) WHERE deleted_at IS NULL;
+CREATE TABLE orders (
+    id int PRIMARY KEY, user_id int REFERENCES users ON DELETE CASCADE,
+    seller int DEFAULT 3 REFERENCES users ON DELETE SET DEFAULT, {COLUMNS});
+CREATE TABLE items (shop int, id int, order_id int REFERENCES orders ON DELETE CASCADE, code text, {COLUMNS},
+    PRIMARY KEY (shop, id));
+CREATE UNIQUE INDEX items_code ON items (code) WHERE deleted_at IS NULL;
+CREATE TABLE reviews (id int PRIMARY KEY, author int REFERENCES users ON DELETE SET NULL, {COLUMNS});
+CREATE TABLE notes (id int PRIMARY KEY, item_shop int, item_id int, deleted_at timestamp(3),
+    FOREIGN KEY (item_shop, item_id) REFERENCES items ON DELETE CASCADE);
+INSERT INTO users VALUES (1, 'Ann', NULL), (2, 'bob', 1), (3, 'cy', 1);
+INSERT INTO orders SELECT n, 1 + n % 2, 1 + n % 3 FROM generate_series(1, 6) AS n;
+INSERT INTO items SELECT 1, n, 1 + n % 6, 'c' || n FROM generate_series(1, 12) AS n;
+INSERT INTO reviews VALUES (1, 1), (2, 2), (3, NULL);
+INSERT INTO notes SELECT n, 1, n FROM generate_series(1, 12) AS n;
+"""
 
 
 class Lifecycle(Configured):

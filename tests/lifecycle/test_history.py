@@ -1,17 +1,7 @@
 """`history`: why a row is gone, and who brought it back before."""
 
-import pytest
 
 from tests.lifecycle.restoring import Lifecycle, deletion
-from tests.lifecycle.test_restore import SHOP
-from tests.relations.twins import equip
-
-
-@pytest.fixture
-def shop(lifecycle: Lifecycle) -> Lifecycle:
-    lifecycle.database.execute(SHOP)
-    equip(lifecycle.database.dsn)
-    return lifecycle
 
 
 def test_a_deleted_row_tells_when_by_whom_and_with_what_it_went(shop: Lifecycle) -> None:

@@ -16,35 +16,8 @@ import pytest
 
 from pgsoftproxy.model.policy import TableRule
 from tests.fix_proxy import ROOT
-from tests.lifecycle.restoring import RULES, Lifecycle, deletion
+from tests.lifecycle.restoring import COLUMNS, RULES, SHOP, Lifecycle, deletion
 from tests.relations.twins import equip
-
-STAMPS = "deleted_at timestamptz, deleted_by text, deletion_id uuid"
-SHOP = f"""
-CREATE TABLE users (id int PRIMARY KEY, email text, boss int REFERENCES users ON DELETE SET NULL, {STAMPS});
-CREATE UNIQUE INDEX users_email ON users (lower(email)) WHERE deleted_at IS NULL;
-CREATE TABLE orders (
-    id int PRIMARY KEY, user_id int REFERENCES users ON DELETE CASCADE,
-    seller int DEFAULT 3 REFERENCES users ON DELETE SET DEFAULT, {STAMPS});
-CREATE TABLE items (shop int, id int, order_id int REFERENCES orders ON DELETE CASCADE, code text, {STAMPS},
-    PRIMARY KEY (shop, id));
-CREATE UNIQUE INDEX items_code ON items (code) WHERE deleted_at IS NULL;
-CREATE TABLE reviews (id int PRIMARY KEY, author int REFERENCES users ON DELETE SET NULL, {STAMPS});
-CREATE TABLE notes (id int PRIMARY KEY, item_shop int, item_id int, deleted_at timestamp(3),
-    FOREIGN KEY (item_shop, item_id) REFERENCES items ON DELETE CASCADE);
-INSERT INTO users VALUES (1, 'Ann', NULL), (2, 'bob', 1), (3, 'cy', 1);
-INSERT INTO orders SELECT n, 1 + n % 2, 1 + n % 3 FROM generate_series(1, 6) AS n;
-INSERT INTO items SELECT 1, n, 1 + n % 6, 'c' || n FROM generate_series(1, 12) AS n;
-INSERT INTO reviews VALUES (1, 1), (2, 2), (3, NULL);
-INSERT INTO notes SELECT n, 1, n FROM generate_series(1, 12) AS n;
-"""
-
-
-@pytest.fixture
-def shop(lifecycle: Lifecycle) -> Lifecycle:
-    lifecycle.database.execute(SHOP)
-    equip(lifecycle.database.dsn)
-    return lifecycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +164,7 @@ def test_two_rows_that_both_come_back_with_one_key_are_in_conflict(shop: Lifecyc
 def test_keys_of_every_sort_are_minded(lifecycle: Lifecycle, unique: str) -> None:
     live = "live boolean GENERATED ALWAYS AS (CASE WHEN deleted_at IS NULL THEN true END) STORED"
     lifecycle.database.execute(f"""
-        CREATE TABLE things (id int PRIMARY KEY, name text, at int4range, {live}, {STAMPS});
+        CREATE TABLE things (id int PRIMARY KEY, name text, at int4range, {live}, {COLUMNS});
         INSERT INTO things (id, name, at) VALUES (1, 'a', '[1,5)'), (2, 'b', '[5,9)'); {unique}""")
     equip(lifecycle.database.dsn)
     lifecycle.delete("things", "true")
@@ -220,8 +193,8 @@ def test_a_link_that_was_changed_meanwhile_is_left_as_it_is(shop: Lifecycle) -> 
 
 def test_tables_that_refer_to_each_other_come_back_together(lifecycle: Lifecycle) -> None:
     lifecycle.database.execute(f"""
-        CREATE TABLE a (id int PRIMARY KEY, b int, {STAMPS});
-        CREATE TABLE b (id int PRIMARY KEY, a int NOT NULL REFERENCES a ON DELETE CASCADE, up int, {STAMPS});
+        CREATE TABLE a (id int PRIMARY KEY, b int, {COLUMNS});
+        CREATE TABLE b (id int PRIMARY KEY, a int NOT NULL REFERENCES a ON DELETE CASCADE, up int, {COLUMNS});
         ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED;
         ALTER TABLE b ADD FOREIGN KEY (up) REFERENCES b ON DELETE CASCADE;
         INSERT INTO a VALUES (1), (2); INSERT INTO b VALUES (1, 1, NULL), (2, 2, 1), (3, 2, 2);

@@ -10,18 +10,10 @@ import pytest
 from psycopg.rows import dict_row
 
 from pgsoftproxy.model.policy import TableRule
-from tests.lifecycle.restoring import Lifecycle, deletion
-from tests.lifecycle.test_restore import SHOP, STAMPS
+from tests.lifecycle.restoring import COLUMNS, Lifecycle, deletion
 from tests.relations.twins import equip
 
 ID = deletion(1)
-
-
-@pytest.fixture
-def shop(lifecycle: Lifecycle) -> Lifecycle:
-    lifecycle.database.execute(SHOP)
-    equip(lifecycle.database.dsn)
-    return lifecycle
 
 
 @pytest.fixture
@@ -127,7 +119,7 @@ def test_taken_keys_are_named_and_nothing_comes_back(shop: Lifecycle, direct: Di
 
 def test_what_only_the_server_knows_is_its_own_error(lifecycle: Lifecycle, direct: Direct) -> None:
     lifecycle.database.execute(f"""
-        CREATE TABLE rooms (id int PRIMARY KEY, during int4range, {STAMPS},
+        CREATE TABLE rooms (id int PRIMARY KEY, during int4range, {COLUMNS},
             EXCLUDE USING gist (during WITH &&) WHERE (deleted_at IS NULL));
         INSERT INTO rooms VALUES (1, '[1,5)')""")
     equip(lifecycle.database.dsn)
@@ -154,6 +146,19 @@ def test_it_is_undone_with_the_transaction_that_called_it(shop: Lifecycle, direc
     with direct.connection.transaction():
         direct.restore(f"deletion => '{ID}'")
         direct.restore(f"deletion => '{deletion(7)}'")
+    assert shop.live() == before
+
+
+def test_above_read_committed_a_row_that_came_back_meanwhile_ends_the_transaction(
+    shop: Lifecycle, direct: Direct
+) -> None:
+    before = shop.live()
+    shop.delete("users", "id = 1")
+    direct.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    direct.connection.execute("SELECT count(*) FROM users")
+    shop.restore("users", "1")
+    assert direct.refused("'users', '1'").sqlstate == "40001"
+    direct.connection.execute("ROLLBACK")
     assert shop.live() == before
 
 
@@ -247,30 +252,34 @@ def test_tables_in_a_cycle_in_partitions_and_with_odd_names_come_back(
     lifecycle.database.execute(f"""
         CREATE SCHEMA "my app";
         CREATE TABLE "my app"."a.%s" (
-            "i d" text PRIMARY KEY, key text, up text REFERENCES "my app"."a.%s" ON DELETE CASCADE, {STAMPS});
+            "i d" text PRIMARY KEY, key text, up text REFERENCES "my app"."a.%s" ON DELETE CASCADE, {COLUMNS});
         CREATE UNIQUE INDEX ON "my app"."a.%s" (lower(key)) WHERE deleted_at IS NULL;
         INSERT INTO "my app"."a.%s" VALUES ('it''s \\', 'A', NULL), ('below', 'B', 'it''s \\');
-        CREATE TABLE a (id int PRIMARY KEY, b int, {STAMPS});
-        CREATE TABLE b (id int PRIMARY KEY, a int NOT NULL REFERENCES a ON DELETE CASCADE, {STAMPS});
+        CREATE TABLE a (id int PRIMARY KEY, b int, {COLUMNS});
+        CREATE TABLE b (id int PRIMARY KEY, a int NOT NULL REFERENCES a ON DELETE CASCADE, {COLUMNS});
         ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED;
         INSERT INTO a VALUES (1), (2); INSERT INTO b VALUES (1, 1), (2, 2); UPDATE a SET b = 3 - id;
         CREATE TABLE p (id int, part int, deleted_at timestamptz, PRIMARY KEY (id, part)) PARTITION BY LIST (part);
         CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
         CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2);
-        INSERT INTO p VALUES (1, 1), (2, 2), (3, 2)""")
+        INSERT INTO p VALUES (1, 1), (2, 2), (3, 2);
+        CREATE TABLE q (id int PRIMARY KEY, a int, b int, deleted_at timestamptz,
+            FOREIGN KEY (a, b) REFERENCES p1 ON DELETE SET NULL);
+        INSERT INTO q VALUES (1, 1, 1)""")
     rules = [TableRule("my app.*", deletion_id="deletion_id"), TableRule("public.*")]
     equip(lifecycle.database.dsn, rules=rules)
     before = lifecycle.live()
     odd = 'SELECT count(*) FROM "my app"."a.%s" WHERE deleted_at IS NULL'
     lifecycle.database.execute('UPDATE "my app"."a.%s" SET deleted_at = now() WHERE up IS NULL')
-    lifecycle.database.execute(
-        "UPDATE a SET deleted_at = now() WHERE id = 1; UPDATE p SET deleted_at = now()"
-    )
+    lifecycle.database.execute("UPDATE a SET deleted_at = now() WHERE id = 1")
+    lifecycle.database.execute("UPDATE p1 SET deleted_at = now(); UPDATE p2 SET deleted_at = now()")
     assert lifecycle.database.execute(odd) == [(0,)]
     assert direct.restore("""'"my app"."a.%s"', E'it\\'s \\\\'""")[0]["rows"] == 2
     assert lifecycle.database.execute(odd) == [(2,)]
     assert [row["rows"] for row in direct.restore("'b', '2'")] == [2, 2]
     assert [row["rows"] for row in direct.restore("'p2', '[2, 2]'")] == [1]
-    assert direct.restore("'p1', since => '-infinity'")[0]["table_name"] == "public.p"
+    assert lifecycle.live()["q"] == [{"id": 1, "a": None, "b": None}]
+    [of_p, of_q] = direct.restore("'p1', since => '-infinity'")
+    assert (of_p["table_name"], of_q["table_name"], of_q["put_back"]) == ("public.p", "public.q", 1)
     direct.restore("'p', '{\"part\": 2, \"id\": 3}'")
     assert lifecycle.live() == before
