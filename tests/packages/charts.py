@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import helm_python as helm
@@ -68,9 +69,10 @@ def _rendered(answer: Object) -> Rendered:
     return Rendered(objects, notes, tuple(answer.get("complaints", ())), answer.get("error", ""))
 
 
-def _answer(values: Object) -> Object:
+def _answer(values: Object, archive: str) -> Object:
     try:
-        with helm.Chart.load(CHART) as chart:
+        # What is installed is the archive, in which files stand for the links of the repository.
+        with helm.Chart.load(archive) as chart:
             chart.validate_schema(values)
             texts = chart.render(values, name=RELEASE, namespace=NAMESPACE)
     except helm.HelmError as error:
@@ -81,4 +83,6 @@ def _answer(values: Object) -> Object:
 
 
 if __name__ == "__main__":
-    json.dump([_answer(values) for values in json.load(sys.stdin)], sys.stdout)
+    with TemporaryDirectory() as folder:
+        packed = helm.package(CHART, destination=folder)
+        json.dump([_answer(values, packed) for values in json.load(sys.stdin)], sys.stdout)

@@ -1,10 +1,11 @@
 """Run the Dockerfile's own steps without Docker, and the program that they make as its user: for root, on Linux.
 
-    python -m tests.packages.image --config pgsoftproxy.toml [--env NAME=VALUE ...]
+    python -m tests.packages.image --file pgsoftproxy.toml:/etc/pgsoftproxy/pgsoftproxy.toml [--env NAME=VALUE ...]
 
 Each stage is a layer over this machine's own root folder, held in memory and without compilers, in a mount namespace of
 its own: nothing outside changes. The interpreter that runs this stands for the base image's. The program is process 1
-of a namespace, in a root that cannot be written to, without capabilities. `healthy` is printed once the HEALTHCHECK
+of a namespace, in a root that cannot be written to, without capabilities; a --file is put in for its group alone, as a
+Kubernetes Secret is. `healthy` is printed once the HEALTHCHECK
 succeeds; at the end of standard input the program gets the STOPSIGNAL, and `ended CODE` is printed.
 """
 
@@ -30,7 +31,6 @@ COMPILERS = ("*gcc*", "*g++*", "cc", "c++", "c89*", "c99*", "clang*", "cpp*", "m
 BASE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 FROM_OUTSIDE = ("PIP_", "SSL_", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 """Variables by which the package index of this machine is reached; `docker build` takes them as arguments."""
-CONFIG = "etc/pgsoftproxy/pgsoftproxy.toml"
 HEALTH_SECONDS = 30.0
 
 
@@ -169,7 +169,7 @@ def serve(stage: Stage, layer: Layer, env: Mapping[str, str]) -> int:
 def main() -> None:
     """Build, run until standard input ends, say how it ended."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--file", action="append", default=[])
     parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -182,10 +182,13 @@ def main() -> None:
         for number, stage in enumerate(parts := stages(FILE.read_text())):
             layer = build(Path(folder), number, stage, built)
             built[stage.name or str(number)] = layer
-        place = layer.root / CONFIG
-        place.parent.mkdir(parents=True)
-        shutil.copy(given.config, place)
-        place.chmod(0o644)
+        for pair in given.file:
+            source, target = pair.split(":")
+            place = layer.root / target.lstrip("/")
+            place.parent.mkdir(parents=True)
+            shutil.copy(source, place)
+            os.chown(place, 0, int(layer.user.split(":")[1]))
+            place.chmod(0o440)
         mount("-o", "remount,ro", str(layer.root))
         code = serve(parts[-1], layer, dict(pair.split("=", 1) for pair in given.env))
         print(f"ended {code}", flush=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -13,10 +14,10 @@ import pytest
 from pgsoftproxy.ops.http import OpsServer
 from pgsoftproxy.ops.metrics import Metrics
 from pgsoftproxy.settings import load
-from tests.fix_servers import Database
 from tests.packages.dockerfile import FILE, ROOT, Keyword, stages
 from tests.packages.image import context
 from tests.processes import free_port
+from tests.servers import LocalServer, execute
 
 BUILD, FINAL = stages(FILE.read_text())
 TABLES = """
@@ -91,19 +92,19 @@ def test_health_check_succeeds_exactly_while_the_process_answers() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_steps_make_a_program_that_runs_as_nobody_on_a_root_it_cannot_write(
-    database: Database, tmp_path: Path
+    new_server: Callable[..., LocalServer], tmp_path: Path
 ) -> None:
-    database.execute(TABLES)
-    config = tmp_path / "pgsoftproxy.toml"
-    server = database.server
-    config.write_text(
-        f'[upstream]\nhost = "{server.host}"\nport = {server.port}\n'
-        f'[control]\ndsn = "{database.dsn}"\n[tables."app.*"]\n'
-    )
-    port = free_port()
-    variables = {"PGSOFTPROXY_LISTEN__PORT": port, "PGSOFTPROXY_METRICS__PORT": free_port()}
-    flags = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
-    command = [sys.executable, "-m", "tests.packages.image", "--config", str(config), *flags]
+    server = new_server()
+    execute(server.dsn(), TABLES)
+    config, secret = tmp_path / "pgsoftproxy.toml", tmp_path / "dsn"
+    config.write_text(f'[upstream]\nhost = "{server.host}"\nport = {server.port}\n[tables."app.*"]\n')
+    secret.write_text(f"{server.dsn()}\n")
+    port, variables = free_port(), {"CONTROL__DSN_FILE": "/run/secrets/pgsoftproxy/dsn"}
+    variables |= {"LISTEN__PORT": str(port), "METRICS__PORT": str(free_port())}
+    flags = [word for name, value in variables.items() for word in ("--env", f"PGSOFTPROXY_{name}={value}")]
+    flags += ["--file", f"{config}:/etc/pgsoftproxy/pgsoftproxy.toml"]
+    flags += ["--file", f"{secret}:{variables['CONTROL__DSN_FILE']}"]
+    command = [sys.executable, "-m", "tests.packages.image", *flags]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as image:
@@ -114,11 +115,9 @@ def test_steps_make_a_program_that_runs_as_nobody_on_a_root_it_cannot_write(
             if line == "healthy\n":
                 break
         assert said[-1] == "healthy\n", "".join(said)
-        with psycopg.connect(database.dsn, port=port, hostaddr="127.0.0.1") as connection:
+        with psycopg.connect(server.dsn(), port=port) as connection:
             assert connection.execute("DELETE FROM app.users WHERE id = 1").statusmessage == "DELETE 1"
         image.stdin.close()
         assert image.stdout.read().endswith("ended 0\n")
-    assert database.execute("SELECT id, deleted_at IS NULL FROM app.users ORDER BY id") == [
-        (1, False),
-        (2, True),
-    ]
+    rows = execute(server.dsn(), "SELECT id, deleted_at IS NULL FROM app.users ORDER BY id")
+    assert rows == [(1, False), (2, True)]
