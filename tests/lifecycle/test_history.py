@@ -1,6 +1,5 @@
 """`history`: why a row is gone, and who brought it back before."""
 
-
 from tests.lifecycle.restoring import Lifecycle, deletion
 
 
