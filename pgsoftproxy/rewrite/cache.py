@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from sys import getsizeof
+from typing import NamedTuple
 
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import Context
@@ -96,7 +97,7 @@ class Planner:
         plan = self.known(key)
         if plan is not None:
             return plan
-        shape = self._shape_of(key) if self._shapes and len(text) < LARGE_TEXT else None
+        shape = self._shape_of(key)
         if shape is not None:
             plan = self._filled(key, shape)
             if plan is not None:
@@ -107,12 +108,11 @@ class Planner:
 
     def known(self, key: Key) -> Plan | None:
         """Return the plan that is kept for a text, policy version, encoding and context; None if there is none."""
-        plan = self._kept.get(key)
+        plan = self._found(key)
         if plan is None:
             return None
-        self._kept.move_to_end(key)
         self.figures.hits += 1
-        assert not isinstance(plan, Template | Pins)
+        assert not isinstance(plan, (Template, Pins))
         return plan
 
     def job(self, key: Key, policy: Policy) -> "PlanJob":
@@ -133,7 +133,7 @@ class Planner:
 
     def _shape_of(self, key: Key) -> "_Shape | None":
         text, version, encoding, context = key
-        if encoding == UNKNOWN_CODEC:
+        if not self._shapes or len(text) >= LARGE_TEXT or encoding == UNKNOWN_CODEC:
             return None
         try:
             sql = text.decode(encoding)
@@ -143,24 +143,23 @@ class Planner:
         return None if read is None else _Shape(sql, (read[0], version, context), read[1])
 
     def _filled(self, key: Key, shape: "_Shape") -> Plan | None:
-        found_under: ShapeKey | PinnedKey = shape.key
-        found = self._kept.get(found_under)
-        if found is None:
-            return None
-        self._kept.move_to_end(found_under)
-        if isinstance(found, Pins) and found.places is not None:
-            found_under = shape.pinned(found.places)
-            found = self._kept.get(found_under)
-            if found is not None:
-                self._kept.move_to_end(found_under)
-        if not isinstance(found, Template):
+        found = self._found(shape.key)
+        if type(found) is Pins and found.places is not None:
+            found = self._found(shape.pinned(found.places))
+        if type(found) is not Template:
             return None
         self.figures.hits += 1
         self.figures.shape_hits += 1
         plan = found.fill(shape.literals)
-        if self._texts.again(key):
+        if self._texts.again(key[0]):
             self._store(key, plan)
         return plan
+
+    def _found(self, key: Key | ShapeKey | PinnedKey) -> Kept | None:
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
 
     def _share(self, plan: Plan, shape: "_Shape") -> bool:
         """Keep a plan for its shape, if that has come before; tell whether the text need not be kept as well."""
@@ -197,8 +196,7 @@ class Planner:
             self.figures.evictions += 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(NamedTuple):
     """A text, and what its plan can be found under if other literals stood in it."""
 
     sql: str

@@ -5,8 +5,8 @@ convinced, with a zero-column join for every read.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import assert_never
+from dataclasses import replace
+from typing import NamedTuple, assert_never
 
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.catalog import VIEWS, Relation, RelationKind
@@ -35,8 +35,7 @@ DEEPEST_VIEW = 32
 """Views in views beyond this are refused; PostgreSQL itself has no limit but its stack."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One statement to rewrite: the whole text, the statement's tree, what `scope` found in it.
 
     `kind` and `effects` go into its plan. `edited`: the text is changed whatever becomes of the query.
@@ -55,12 +54,11 @@ class Query:
         return Outcome.REWRITTEN if edited or self.edited else Outcome.FORWARDED
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """The edits of a statement and its plan."""
 
     plan: StatementPlan
-    edits: EditList = field(default_factory=EditList)
+    edits: EditList
 
 
 def rewrite_query(query: Query, tokens: Callable[[], Tokens] | None, depth: int = 0) -> Result:
@@ -74,9 +72,9 @@ def rewrite_query(query: Query, tokens: Callable[[], Tokens] | None, depth: int 
         tag, surroundings = tagged(query.statement)[0], query.surroundings
         found = (judge_inside_utility(tag, one, surroundings) for one in query.findings.references)
         warnings = tuple(warned for some in found for warned in some)
-        return Result(StatementPlan(Kind.UTILITY, warnings=warnings))
+        return Result(StatementPlan(Kind.UTILITY, warnings=warnings), EditList())
     if not query.findings.references:
-        return Result(StatementPlan(query.kind, query.outcome(edited=False), query.effects))
+        return Result(StatementPlan(query.kind, query.outcome(edited=False), query.effects), EditList())
     for joins_only in (False, True):
         work = Work(tokens(), query.surroundings, query.findings, EditList(), joins_only, depth)
         try:

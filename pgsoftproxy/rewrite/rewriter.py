@@ -5,7 +5,8 @@ the plans together. Each statement of a batch is planned in the context that tho
 """
 
 import gc
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from pgsoftproxy.errors import Refusal, StatementRefused
 from pgsoftproxy.model.context import Context
@@ -66,8 +67,7 @@ OF_SCHEMA = "OBJECT_SCHEMA"
 TAKING_BACK = frozenset({TransactionVerb.ROLLBACK, TransactionVerb.ROLLBACK_TO})
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
+class _Outcome(NamedTuple):
     plan: StatementPlan
     edits: EditList
 
@@ -188,8 +188,7 @@ def _plan_statement(text: Text, raw: Node, surroundings: Surroundings) -> _Outco
     return _Outcome(plan, EditList())
 
 
-@dataclass(frozen=True, slots=True)
-class _Statement:
+class _Statement(NamedTuple):
     """One raw statement of a text with what was found in it; `temporary` names temporary relations as such."""
 
     text: Text
@@ -302,7 +301,7 @@ def _executing(
     name, directives = executed
     first, last = text.span(raw)
     effect = Executes(name, text.tokens.starts[first], text.tokens.ends[last], directives)
-    return replace(outcome, plan=replace(outcome.plan, effects=(effect, *outcome.plan.effects)))
+    return outcome._replace(plan=replace(outcome.plan, effects=(effect, *outcome.plan.effects)))
 
 
 def _told(plan: StatementPlan, judged: Judgement) -> StatementPlan:

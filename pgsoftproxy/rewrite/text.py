@@ -1,7 +1,6 @@
 """One client text: its tokens, and where each of its statements stands. Must not know what statements mean."""
 
 from bisect import bisect_left
-from functools import cached_property
 
 from pgsoftproxy.rewrite.edits import EditList, apply_edits
 from pgsoftproxy.rewrite.rules.read_directives import INTRODUCTION
@@ -14,15 +13,16 @@ class Text:
 
     def __init__(self, sql: str) -> None:
         self.sql = sql
+        self.has_directives = INTRODUCTION in sql.lower()
+        """Whether a comment of the text may hold a directive."""
+        self._tokens: Tokens | None = None
 
-    @cached_property
+    @property
     def tokens(self) -> Tokens:
-        return Tokens(self.sql)
-
-    @cached_property
-    def has_directives(self) -> bool:
-        """Tell whether a comment of the text may hold a directive."""
-        return INTRODUCTION in self.sql.lower()
+        """Return the tokens of the text."""
+        if self._tokens is None:
+            self._tokens = Tokens(self.sql)
+        return self._tokens
 
     def span(self, raw: Node) -> tuple[int, int]:
         """Return the first and last token of a raw statement, without the semicolon."""

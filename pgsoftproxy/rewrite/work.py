@@ -4,6 +4,7 @@ Rules put their wishes here; `Work.finish` writes the WHERE clauses, each once h
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.context import VisibilityMode
@@ -17,8 +18,7 @@ from pgsoftproxy.rewrite.tokens import AFTER_FROM, AFTER_WHERE, LPAREN, RPAREN, 
 from pgsoftproxy.rewrite.tree import Node
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """The tokens of one FROM item or target: `first` through `last`, its bare name ending at `name_last`."""
 
     first: int

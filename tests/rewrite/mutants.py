@@ -215,7 +215,7 @@ def judges_views(judgement: ViewJudgement) -> Callable[[Patch], None]:
 def leaves_what_is_stored(asked: query.Query, tokens: Any) -> query.Result:
     """Rewrite nothing in a CREATE."""
     if any(tag in asked.statement for tag in MAKING):
-        return query.Result(StatementPlan(Kind.DDL))
+        return query.Result(StatementPlan(Kind.DDL), EditList())
     return query.rewrite_query(asked, tokens)
 
 
