@@ -7,14 +7,19 @@ FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 COPY requirements/ requirements/
+# For the kernel; what runs has no compiler.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/pgsoftproxy \
     && /opt/pgsoftproxy/bin/pip install --only-binary :all: --requirement requirements/base.txt \
     && python -m venv /opt/build \
     && grep -h == requirements/*.txt >pins.txt \
-    && /opt/build/bin/pip install --only-binary :all: --constraint pins.txt hatchling
-COPY pyproject.toml README.md LICENSE ./
+    && /opt/build/bin/pip install --only-binary :all: --constraint pins.txt hatchling cython
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY pgsoftproxy/ pgsoftproxy/
-RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+RUN PGSOFTPROXY_KERNEL=compiled /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && /opt/pgsoftproxy/bin/pip install --no-deps dist/*.whl \
     && /opt/pgsoftproxy/bin/pip uninstall --yes setuptools pip
 

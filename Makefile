@@ -1,5 +1,6 @@
 # Everything below needs python3 (3.11 or newer) with venv and pip, and make. Nothing is installed outside .venv.
 # ARGS goes to the program a target runs: make test ARGS="-k visibility"
+# KERNEL=python or KERNEL=compiled says how the kernel runs; without it, compiled if there are a C compiler and Cython.
 # JOBS is how many processes share the tests, each with servers of its own; 0 runs them in one, for a debugger.
 
 PYTHON ?= python3
@@ -8,6 +9,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PINS := requirements/base.txt requirements/demo.txt requirements/dev.txt
 ARGS ?=
+KERNEL ?=
+export PGSOFTPROXY_KERNEL := $(KERNEL)
 JOBS ?= 2
 FUZZ_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(NUMBER),--number $(NUMBER)) $(if $(VERSIONS),--versions $(VERSIONS))
 
@@ -19,7 +22,7 @@ help:  ## print this menu
 
 setup: $(READY)  ## make .venv with pinned dependencies; the others imply it
 
-$(READY): pyproject.toml $(PINS)
+$(READY): pyproject.toml hatch_build.py $(wildcard pgsoftproxy/kernel/*.py) $(PINS)
 	@$(PYTHON) -c 'import sys; sys.exit("python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements/dev.txt

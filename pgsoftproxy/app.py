@@ -141,7 +141,7 @@ class App:
         )
         self._metrics.figures.plan_cache = planner.figures
         address = Address(upstream.hosts, upstream.port, upstream.connect_timeout)
-        return Services(
+        services = Services(
             planner,
             reporter,
             self._store,
@@ -150,6 +150,8 @@ class App:
             SessionLimits(statement_bytes=limits.statement_bytes),
             Timeouts(limits.login_timeout, limits.idle_timeout),
         )
+        self._metrics.figures.shelf_hits = services.shelves.hits
+        return services
 
     async def _open_catalog(self) -> None:
         try:

@@ -18,7 +18,9 @@ from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import Planner
 from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Kind, StatementPlan
 from pgsoftproxy.rewrite.rewriter import rewrite
+from pgsoftproxy.session.core import Core
 from pgsoftproxy.session.session import CatalogTexts, Session, SessionLimits
+from pgsoftproxy.session.shelves import Shelves
 from pgsoftproxy.wire import backend, frontend
 from tests.rewrite import example
 
@@ -95,6 +97,9 @@ class Heard:
         """Remember."""
         self.statements.append((plan, role, outcome_tag_rows))
 
+    def cells(self, plans: tuple[StatementPlan, ...]) -> None:
+        """Want to be told of each statement."""
+
     def error(self, sqlstate: str) -> None:
         """Remember."""
         self.errors.append(sqlstate)
@@ -122,13 +127,16 @@ def planner() -> Planner:
 
 
 def fresh(
-    heard: Heard | None = None, limits: SessionLimits | None = None, texts: CatalogTexts | None = None
+    heard: Heard | None = None,
+    limits: SessionLimits | None = None,
+    texts: CatalogTexts | None = None,
+    shelves: Shelves | None = None,
 ) -> Session:
     """Return a session to which nothing was said yet."""
-    return Session(planner(), heard or Heard(), limits or SessionLimits(), texts)
+    return Session(planner(), heard or Heard(), limits or SessionLimits(), texts, shelves)
 
 
-def drain(session: Session) -> tuple[bytes, bytes]:
+def drain(session: Core) -> tuple[bytes, bytes]:
     """Take what the session has for the client and for the upstream server."""
     out = b"".join(session.to_client), b"".join(session.to_upstream)
     session.to_client.clear()
@@ -152,10 +160,12 @@ class Opening:
     limits: SessionLimits = field(default_factory=SessionLimits)
     policy: Policy = field(default_factory=example.policy)
     texts: CatalogTexts | None = None
+    shelves: Shelves = field(default_factory=lambda: Shelves(at_once=True))
+    """Shared by all its sessions: from the second one on, what is plain takes the lane."""
 
     def __call__(self, heard: Heard | None = None) -> Session:
         """Return a session that is ready for its first statement."""
-        session = fresh(heard, self.limits, self.texts)
+        session = fresh(heard, self.limits, self.texts, self.shelves)
         session.from_client(startup(self.parameters))
         session.connected(self.policy)
         statuses = [status(name, value) for name, value in self.reported.items()]

@@ -18,7 +18,7 @@ FLOORS = (
     {""},  # the package itself: its version
     {"errors"},
     {"model"},
-    {"wire", "rewrite"},
+    {"wire", "rewrite", "kernel"},
     {"session", "db", "ops"},
     {"settings", "proxy", "schema", "lifecycle", "ops.http"},
     {"app", "demo"},
@@ -40,7 +40,6 @@ ONLY_IN = {
     "prometheus_client": ("ops", "demo"),
     "structlog": ("ops",),
     "typer": ("cli",),
-    "uvloop": ("cli", "app"),
     "asyncio": ("proxy", "db", "lifecycle", "ops", "app", "cli"),
     "pgsoftproxy.settings": ("settings", "app", "cli", "demo"),
 }
@@ -170,12 +169,16 @@ def test_pglast_is_imported_by_name_so_that_its_use_can_be_seen() -> None:
     assert whole == set()
 
 
+LONGER = {"kernel.lane": 480}
+"""What is compiled must stay in one module: calls across would go through Python. The theory is in a decision."""
+
+
 @pytest.mark.parametrize("module", modules())
 def test_a_module_says_what_it_owns_and_stays_small(module: str) -> None:
     source = modules()[module].read_text()
     docstring = ast.get_docstring(ast.parse(source))
     assert docstring, "the first lines say what a module owns and what it must not know"
-    assert len(source.splitlines()) < MAX_LINES
+    assert len(source.splitlines()) < LONGER.get(module, MAX_LINES)
 
 
 def test_every_room_of_the_picture_has_a_place_in_the_package() -> None:

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from pgsoftproxy import __version__
+from pgsoftproxy.kernel import Cell
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.routines import RoutineClass
 from pgsoftproxy.model.statements import StatementClass
@@ -63,8 +64,9 @@ class Figures:
     connections_limit: int = 0
     connections: int = 0
     cancel_requests: int = 0
-    bytes_from_client: int = 0
-    bytes_from_upstream: int = 0
+    bytes_from_client: Cell = field(default_factory=Cell)
+    bytes_from_upstream: Cell = field(default_factory=Cell)
+    shelf_hits: Cell = field(default_factory=Cell)
     upstream_connect_failures: int = 0
     session_crashes: int = 0
     names_deletion_column: int = 0
@@ -91,6 +93,7 @@ class Metrics:
         self.catalog_reads: Counts = defaultdict(int)
         self.reloads: Counts = defaultdict(int)
         self.policy_problems: dict[str, int] = {}
+        self._cells: dict[tuple[int, tuple[str, ...]], Cell] = {}
         self.registry = CollectorRegistry(auto_describe=False)
         self._roles: set[str] = set()
         self.rewrite_seconds = Histogram(
@@ -130,6 +133,31 @@ class Metrics:
             self.warned[(warning.kind,)] += 1
         if plan.names_column:
             self.figures.names_deletion_column += 1
+
+    def cells(self, plans: tuple[StatementPlan, ...]) -> tuple[Cell, ...] | None:
+        """Return what counts these statements each time they are complete; None if only `statement` can."""
+        found: list[Cell] = []
+        for plan in plans:
+            if plan.deletes is not None or plan.warnings or plan.names_column or plan.by_hand:
+                return None
+            found.append(self._cell(self.statements, (plan.kind.value, plan.outcome.value)))
+            found += (self._cell(self.guarded_reads, (table,)) for table in plan.guarded)
+            found += (self._cell(self.observed, (table,)) for table in plan.observed)
+        return tuple(found)
+
+    def _cell(self, counts: Counts, key: tuple[str, ...]) -> Cell:
+        cell = self._cells.get((id(counts), key))
+        if cell is None:
+            cell = self._cells[id(counts), key] = Cell()
+        return cell
+
+    def total(self, counts: Counts) -> Counts:
+        """Return counts with what their cells have counted."""
+        found = dict(counts)
+        for (counted, key), cell in list(self._cells.items()):
+            if counted == id(counts) and cell.n:
+                found[key] = found.get(key, 0) + cell.n
+        return found
 
     def error(self, sqlstate: str) -> None:
         """Count one ErrorResponse that reached a client, by the class of its SQLSTATE."""
@@ -183,8 +211,8 @@ class _Counted(Collector):
         )
         yield _counter("cancel_requests", "Cancel requests passed on.", figures.cancel_requests)
         moved: Counts = {
-            ("from_client",): figures.bytes_from_client,
-            ("from_upstream",): figures.bytes_from_upstream,
+            ("from_client",): figures.bytes_from_client.n,
+            ("from_upstream",): figures.bytes_from_upstream.n,
         }
         yield _labelled("bytes", "Bytes received.", ("direction",), moved)
         failures = figures.upstream_connect_failures
@@ -193,7 +221,9 @@ class _Counted(Collector):
 
     def _statements(self) -> Iterator[Metric]:
         metrics = self._metrics
-        yield _labelled("statements", "Statements answered.", ("kind", "outcome"), metrics.statements)
+        yield _labelled(
+            "statements", "Statements answered.", ("kind", "outcome"), metrics.total(metrics.statements)
+        )
         yield _labelled(
             "soft_deleted_rows", "Rows deleted softly by a DELETE.", ("table",), metrics.soft_deleted_rows
         )
@@ -203,10 +233,13 @@ class _Counted(Collector):
         )  # fmt: skip
         yield _labelled(
             "guarded_reads", "Statements from which a table's deleted rows were kept.", ("table",),
-            metrics.guarded_reads,
+            metrics.total(metrics.guarded_reads),
         )  # fmt: skip
         yield _labelled(
-            "observed", "Statements that a table in observe mode let pass.", ("table",), metrics.observed
+            "observed",
+            "Statements that a table in observe mode let pass.",
+            ("table",),
+            metrics.total(metrics.observed),
         )
         yield _labelled(
             "visibility_uses", "Statements that saw other than live rows.", ("visibility", "role"),
@@ -228,7 +261,9 @@ class _Counted(Collector):
 
     def _plan_cache(self) -> Iterator[Metric]:
         cache = self._metrics.figures.plan_cache
-        yield _counter("plan_cache_hits", "Texts whose plan was cached.", cache.hits)
+        yield _counter(
+            "plan_cache_hits", "Texts whose plan was cached.", cache.hits + self._metrics.figures.shelf_hits.n
+        )
         words = "Texts whose plan was that of another text, which differs only in literals."
         yield _counter("plan_cache_shape_hits", words, cache.shape_hits)
         yield _counter("plan_cache_misses", "Texts whose plan had to be made.", cache.misses)

@@ -38,6 +38,7 @@ class Reporter:
         self._problems: dict[str, tuple[Problem, ...]] = {}
         # Bound straight to the counting: they run for every statement.
         self.statement = metrics.statement
+        self.cells = metrics.cells
         self.error = metrics.error
 
     def refused(self, refusal: Refusal, plan: StatementPlan, user: str, database: str) -> None:

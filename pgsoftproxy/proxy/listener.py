@@ -9,12 +9,12 @@ import socket
 from typing import Any
 
 from pgsoftproxy.errors import ConfigError, ProxyError, UpstreamUnavailable
+from pgsoftproxy.kernel import Wire
 from pgsoftproxy.ops.metrics import RefusedBecause
 from pgsoftproxy.proxy.pair import LINGER_SECONDS
 from pgsoftproxy.proxy.relay import Relay, shutdown
 from pgsoftproxy.proxy.services import Services
 from pgsoftproxy.proxy.upstream import tune
-from pgsoftproxy.proxy.wires import Wire
 
 BACKLOG = 1024
 AT_ONCE = 64
@@ -68,7 +68,9 @@ class Listener:
                 return  # nobody waits any more, or who did is gone
             client.setblocking(False)
             relay = Relay(self._services, self)
-            relay.connection_made(Wire(loop, client, relay))
+            relay.connection_made(
+                Wire(loop, client, relay, self._figures.bytes_from_client, from_client=True)
+            )
 
     def _accept_again(self, sock: socket.socket) -> None:
         if sock in self._sockets:

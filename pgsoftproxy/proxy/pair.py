@@ -12,7 +12,9 @@ answer with a reset, which overtakes our last words.
 import asyncio
 from collections.abc import Callable
 
+from pgsoftproxy.kernel import Wire
 from pgsoftproxy.proxy.wires import Connection
+from pgsoftproxy.session.session import Session
 
 HIGH_WATER = 256 * 1024
 LOW_WATER = 64 * 1024
@@ -65,6 +67,13 @@ class Pair:
             return
         self._upstream = connection
         connection.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+
+    def join(self, session: Session, touched: Callable[[], None] | None) -> None:
+        """Let the session's lane carry bytes from one socket to the other, where both are plain."""
+        client, upstream = self._client, self._upstream
+        if isinstance(client, Wire) and isinstance(upstream, Wire):
+            client.join(upstream, session.lane, session.leave_lane, None)
+            upstream.join(client, session.lane, session.leave_lane, touched)
 
     def client_ended(self) -> None:
         """Note the client's end of file: it may still read, but nothing more comes from it."""

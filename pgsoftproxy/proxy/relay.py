@@ -45,7 +45,9 @@ class Relay:
         self._gate = gate
         self._figures = services.reporter.metrics.figures
         self._loop = asyncio.get_running_loop()
-        self.session = Session(services.planner, services.reporter, services.session_limits, CATALOG_TEXTS)
+        self.session = Session(
+            services.planner, services.reporter, services.session_limits, CATALOG_TEXTS, services.shelves
+        )
         self._pair = Pair()
         self._need = Need.NOTHING
         self._stalled = False
@@ -70,7 +72,6 @@ class Relay:
 
     def data_received(self, data: bytes) -> None:
         """Hand the client's bytes to the session."""
-        self._figures.bytes_from_client += len(data)
         if self._over:
             return
         try:
@@ -108,7 +109,6 @@ class Relay:
 
     def upstream_data(self, data: bytes) -> None:
         """Hand the server's bytes to the session."""
-        self._figures.bytes_from_upstream += len(data)
         if self._over:
             return
         try:
@@ -121,7 +121,7 @@ class Relay:
         if self._draining and self.session.idle:
             self.end(shutdown())
         if self._services.timeouts.idle:
-            self._active_at = self._loop.time()
+            self._touched()
 
     def upstream_gone(self, connection: Connection) -> None:
         """End the session: the server closed its connection, or it broke."""
@@ -145,6 +145,7 @@ class Relay:
     def drain(self) -> None:
         """End the session at its next idle point; at once if it has not logged in."""
         self._draining = True
+        self.session.close_lane()  # its bytes are looked at here again
         if not self._logged_in or self.session.idle:
             self.end(shutdown())
 
@@ -286,6 +287,7 @@ class Relay:
     def _log_in(self) -> None:
         self._logged_in = True
         self._services.reporter.session_opened(self.session.user, self.session.database)
+        self._pair.join(self.session, self._touched if self._services.timeouts.idle else None)
         self._set_timer(self._services.timeouts.idle, self._check_idle)
 
     def _set_timer(self, seconds: float, call: Callable[[], None]) -> None:
@@ -296,6 +298,9 @@ class Relay:
     def _login_timed_out(self) -> None:
         error = ProxyError("canceling authentication due to timeout", sqlstate="57014")
         self._refuse(RefusedBecause.LOGIN_TIMEOUT, error)
+
+    def _touched(self) -> None:
+        self._active_at = self._loop.time()
 
     def _check_idle(self) -> None:
         # One timer that looks again, not one that every message sets anew.
@@ -310,6 +315,7 @@ class Relay:
 
     def _stop(self) -> None:
         self._over = True
+        self.session.lane.open = False  # nobody takes over from it any more
         self._set_timer(0, self.abort)
         if self._work is not None:
             self._work.cancel()

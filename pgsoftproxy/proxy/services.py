@@ -11,6 +11,7 @@ from pgsoftproxy.proxy.tasks import Tasks
 from pgsoftproxy.proxy.upstream import Upstream
 from pgsoftproxy.rewrite.cache import Planner
 from pgsoftproxy.session.limits import SessionLimits
+from pgsoftproxy.session.shelves import Shelves
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,4 @@ class Services:
     tasks: Tasks
     session_limits: SessionLimits = field(default_factory=SessionLimits)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    shelves: Shelves = field(default_factory=Shelves)

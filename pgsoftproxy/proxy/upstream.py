@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pgsoftproxy.errors import UpstreamUnavailable
+from pgsoftproxy.kernel import Wire
 from pgsoftproxy.ops.logs import Logger, Once
 from pgsoftproxy.ops.metrics import Metrics
 from pgsoftproxy.proxy import wires
-from pgsoftproxy.proxy.wires import Connection, Wire
+from pgsoftproxy.proxy.wires import Connection
 
 KEEPALIVE_IDLE_SECONDS = 60
 REPEAT_SECONDS = 10.0
@@ -49,7 +50,13 @@ class Upstream:
                 self._failed(host, error)
             else:
                 self._metrics.upstream_connect_seconds.observe(time.monotonic() - started)
-                connection = Wire(asyncio.get_running_loop(), sock, side)
+                connection = Wire(
+                    asyncio.get_running_loop(),
+                    sock,
+                    side,
+                    self._metrics.figures.bytes_from_upstream,
+                    from_client=False,
+                )
                 side.connection_made(connection)
                 return connection
         raise UpstreamUnavailable("the upstream server cannot be reached now", hint="Try again later.")

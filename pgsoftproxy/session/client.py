@@ -9,7 +9,7 @@ from dataclasses import replace
 from pgsoftproxy.errors import ClientProtocolError, Refusal
 from pgsoftproxy.model.names import NAME_BYTES
 from pgsoftproxy.rewrite.plan import Kind, Plan, depends
-from pgsoftproxy.session import sqlnames
+from pgsoftproxy.session import express, sqlnames
 from pgsoftproxy.session.batches import plan_batch
 from pgsoftproxy.session.inside import InsideReader
 from pgsoftproxy.session.phase import Need
@@ -146,6 +146,7 @@ class ClientSide:
             planned = plan_text(self._state, text)
             if not self._reads_catalog(planned.plan):
                 self._run_query(planned, text)
+                self._remember(planned)
 
     def _run_query(self, planned: Planned, text: bytes | None) -> None:
         state = self._state
@@ -195,6 +196,8 @@ class ClientSide:
         entry = Owed(Owes.PARSE, prepared.script, (change,))
         entry.name = name
         state.replies.push(entry)
+        if not name:
+            self._remember(planned, (text, types))
 
     def _bind(self) -> None:
         if self._blocked():
@@ -315,6 +318,11 @@ class ClientSide:
         if not self._scanner.whole:
             raise ClientProtocolError(frontend.NO_STRING)  # its names are longer than any name can be
         self._malformed()
+
+    def _remember(self, planned: Planned, given: tuple[bytes, bytes] | None = None) -> None:
+        if planned.script.plain and not self._held:
+            scanner = self._scanner
+            express.remember(self._state, scanner.data[scanner.start : scanner.stop], planned, given)
 
     def _expect(self, entry: Owed) -> None:
         if entry.script.effects and not self._state.replies.skipping:

@@ -6,6 +6,7 @@ A contract only. An observer must not raise, block, or keep SQL literals.
 from typing import Protocol
 
 from pgsoftproxy.errors import Refusal
+from pgsoftproxy.kernel import Cell
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.rewrite.plan import Kind, StatementPlan
 
@@ -18,6 +19,9 @@ class Observer(Protocol):
 
         `outcome_tag_rows` is the count in its command tag, given where `plan.deletes` names a table.
         """
+
+    def cells(self, plans: tuple[StatementPlan, ...]) -> tuple[Cell, ...] | None:
+        """Return what to count up for plain statements instead of telling of each; None: they must be told."""
 
     def error(self, sqlstate: str) -> None:
         """Note an ErrorResponse that goes to a client."""

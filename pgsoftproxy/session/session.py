@@ -1,40 +1,25 @@
-"""One client's conversation, without sockets: bytes in, bytes out.
+"""One client's conversation as the relay sees it: the core, and beside it the lane that plain messages take.
 
-Owns the phase, and which room handles which bytes in it. The relay owns sockets, time and the policy.
+Owns which of the two has the bytes. Must not know what either makes of them.
 """
 
-from pgsoftproxy.errors import ClientProtocolError, ProxyError, UpstreamProtocolError
-from pgsoftproxy.model.context import Grant
+from pgsoftproxy.errors import ProxyError
+from pgsoftproxy.kernel import Lane
 from pgsoftproxy.model.policy import Policy
-from pgsoftproxy.rewrite.cache import PlanJob, Planner
-from pgsoftproxy.session.answers import sqlstate_of
-from pgsoftproxy.session.client import ClientSide
-from pgsoftproxy.session.inside import CatalogTexts, InsideReader
+from pgsoftproxy.rewrite.cache import Planner
+from pgsoftproxy.session import express
+from pgsoftproxy.session.core import Core
+from pgsoftproxy.session.inside import CatalogTexts
 from pgsoftproxy.session.limits import SessionLimits
-from pgsoftproxy.session.login import Authentication, Packets, judge_replication
 from pgsoftproxy.session.observer import Observer
-from pgsoftproxy.session.phase import NEED_IN, NEXT, Event, Need, Phase
-from pgsoftproxy.session.server import ServerSide
-from pgsoftproxy.session.state import State
-from pgsoftproxy.session.variables import Tracker
-from pgsoftproxy.wire import backend, frontend
-from pgsoftproxy.wire.framing import Scanner
+from pgsoftproxy.session.phase import Need, Phase
+from pgsoftproxy.session.shelves import Shelves
 
 __all__ = ["CatalogTexts", "Need", "Session", "SessionLimits"]
 
 
-_FRAMED = frozenset({Phase.AUTHENTICATING, Phase.READY, Phase.PASSING})
-"""The phases in which the client sends frames."""
-
-
-class Session:
-    """Drive one conversation.
-
-    After each call the relay writes what is in the lists `to_client` and `to_upstream` and clears them. While
-    `need` is not NOTHING it stops reading the client and does what is needed; while `stalled` it stops reading
-    the client until the server has said more (bytes given all the same only pile up). With Need.CLOSE it
-    writes what there is and closes both connections.
-    """
+class Session(Core):
+    """A core with a lane. Sessions that are given the same `shelves` share what they know to be plain."""
 
     def __init__(
         self,
@@ -42,299 +27,80 @@ class Session:
         observer: Observer,
         limits: SessionLimits,
         catalog_texts: CatalogTexts | None = None,
+        shelves: Shelves | None = None,
     ) -> None:
-        self._state = State(planner, observer, limits)
-        self.phase = Phase.STARTUP
-        self.ready_once = False
-        self.stalled = False
-        self.cancel_request = b""
-        self.user = ""
-        self.database = ""
-        self.application_name = ""
-        self._packets = Packets()
-        self._from_client = Scanner(frontend.AUTHENTICATION_RULES)
-        self._from_upstream = Scanner(backend.AUTHENTICATION_RULES)
-        self._reader = InsideReader(self._state, self._from_upstream, catalog_texts)
-        self._client_side = ClientSide(self._state, self._from_client, self._reader)
-        self._server_side = ServerSide(self._state, self._from_upstream)
-        self._authentication: Authentication
-        self._doom: ClientProtocolError | None = None
-        self._client_ended = False
-
-    @property
-    def to_client(self) -> list[bytes]:
-        """Return the list of what must be written to the client; the relay clears it."""
-        return self._state.to_client
-
-    @property
-    def to_upstream(self) -> list[bytes]:
-        """Return the list of what must be written to the upstream server; the relay clears it."""
-        return self._state.to_upstream
-
-    @property
-    def need(self) -> Need:
-        """Return what the session waits for its relay to do."""
-        return self._state.need
+        shelves = shelves or Shelves()
+        super().__init__(planner, observer, limits, catalog_texts, shelves)
+        self.lane = Lane(observer, shelves.hits, limits.pipeline)
+        self._lane_closed = False
 
     @property
     def idle(self) -> bool:
         """Tell whether the session could end without loss: nothing is owed, open, or half sent."""
-        state = self._state
-        return (
-            self.phase is Phase.READY
-            and state.need is Need.NOTHING
-            and not state.in_transaction
-            and not state.replies.queue
-            and not state.replies.skipping
-            and self._from_client.empty
-        )
+        return not self.lane.owes and super().idle
 
     def from_client(self, data: bytes) -> None:
         """Take bytes that the client sent."""
-        if self.phase is Phase.CLOSED or self._doom is not None or self._client_side.left:
-            return
-        if self.phase in _FRAMED:
-            self._from_client.feed(data)
-        else:
-            self._packets.buffer += data
-        if self._state.need is Need.NOTHING:
-            self._go_on()
+        lane = self.lane
+        if lane.open:
+            found = lane.client(bytearray(data), len(data))
+            if found:
+                self.to_upstream.append(data if found == 1 else lane.out)
+                return
+            self.leave_lane()
+        super().from_client(data)
 
     def from_upstream(self, data: bytes) -> None:
         """Take bytes that the upstream server sent."""
-        if self.phase is Phase.CLOSED:
-            return
-        scanner, state = self._from_upstream, self._state
-        scanner.feed(data)
-        wrong: UpstreamProtocolError | None = None
-        try:
-            self._read_upstream()
-        except UpstreamProtocolError as error:
-            scanner.hold()  # what does not fit does not reach the client
-            wrong = error
-        run = scanner.flush()
-        if run:
-            state.to_client.append(run)
-        if wrong is not None:
-            self.fail(wrong)
-        elif state.need is Need.CLOSE:
-            self._move(Event.END)
-        elif self._doom is not None:
-            self._fail_when_answered(self._doom)
-        else:
-            if state.need is Need.NOTHING and not self._from_client.empty:
-                self._go_on()
-            if self._client_ended:
-                self._end_when_answered()
+        lane = self.lane
+        if lane.open:
+            data = lane.held + data
+            upto = lane.server(bytearray(data), len(data))
+            if upto:
+                self.to_client.append(data[:upto])
+            if not lane.strange:
+                return
+            self.leave_lane()
+            data = data[upto:]
+        super().from_upstream(data)
+        if self.phase is Phase.READY and not self._state.replies.queue:
+            self._enter_lane()
 
-    def connected(self, policy: Policy) -> None:
-        """Answer Need.CONNECT: the upstream server is connected, and this is its database's policy."""
-        assert self.phase is Phase.CONNECTING
-        startup = self._packets.startup
-        assert startup is not None
-        try:
-            if startup.replicates:
-                judge_replication(startup.user, policy, self._state.observer)
-            self._state.connect(startup, policy)
-        except ProxyError as error:
-            self.fail(error)
-            return
-        self._authentication = Authentication(startup)
-        self.to_upstream.append(self._packets.packet)
-        self._move(Event.CONNECTED)
-        if self._packets.buffer:
-            self._from_client.feed(self._packets.buffer)
-            self._go_on()
+    def leave_lane(self) -> None:
+        """Take over what the lane has carried, if it is open; whatever looks into the session comes behind this."""
+        lane = self.lane
+        if lane.open:
+            express.leave(self._state, lane, (super().from_client, super().from_upstream))
+            self._from_upstream.resume(lane.skip, lane.held)
 
-    def catalog_refreshed(self, policy: Policy) -> None:
-        """Answer Need.CATALOG."""
-        self._state.set_policy(policy)
-        if self._state.need is Need.CATALOG:
-            self._state.tracker.catalog_read()
-            self._resume()
-
-    def catalog_rows(self) -> tuple[list[bytes], Policy]:
-        """Return what Need.COMPILE is about: the rows of the catalog query, and the policy that they change."""
-        return self._reader.rows, self._state.shared
-
-    def compiled(self, policy: Policy | None, base: Policy) -> None:
-        """Answer Need.COMPILE: what `base` has become for this session, None if the rows did not tell."""
-        if self._state.need is Need.COMPILE:
-            self._reader.take(policy, base)
-            self._resume()
-
-    def plan_job(self) -> PlanJob:
-        """Return the job of Need.PLAN, to be run in another thread."""
-        return next(job for job in self._state.jobs.values() if job.plan is None)
-
-    def planned(self, job: PlanJob) -> None:
-        """Answer Need.PLAN: the job has run."""
-        state = self._state
-        state.planner.finish(job)
-        if state.need is Need.PLAN:
-            waits = state.catalog_changed and not state.in_transaction
-            state.catalog_changed = state.catalog_changed and not waits
-            state.need = Need.CATALOG if waits else Need.NOTHING
-            if state.need is Need.NOTHING:
-                self._go_on()
-            if self._client_ended:
-                self._end_when_answered()
-
-    def _resume(self) -> None:
-        self._state.need = Need.NOTHING
-        self._go_on()
-        if self._client_ended:
-            self._end_when_answered()
+    def close_lane(self) -> None:
+        """Let every byte pass the core from now on."""
+        self._lane_closed = True
+        self.leave_lane()
 
     def policy_changed(self, policy: Policy) -> None:
         """Put a policy in force from the next statement on."""
-        if self.phase is Phase.AUTHENTICATING or self.phase is Phase.READY:
-            self._state.set_policy(policy)
+        self.leave_lane()
+        super().policy_changed(policy)
 
     def fail(self, error: ProxyError) -> None:
         """End the session with a FATAL ErrorResponse, unless that would be the second, or inside a cut-off frame."""
-        if self.phase is Phase.CLOSED:
-            return
-        if not self._from_upstream.inside and not self._client_side.left:
-            self.to_client.append(backend.refusal(error.refusal, b"FATAL", self._state.codec))
-            self._state.observer.error(error.sqlstate)
-        self._move(Event.END)
+        self.leave_lane()
+        super().fail(error)
 
     def client_closed(self) -> None:
         """Take the client's end of file: what it sent before is still answered, as it would be by the server."""
-        if self.phase is Phase.CLOSED or self._doom is not None or self._client_ended:
-            return
-        self._client_ended = True
-        if not self._end_when_answered():
-            self.to_upstream.append(frontend.FLUSH_FRAME)
+        self.leave_lane()
+        super().client_closed()
 
-    def _end_when_answered(self) -> bool:
-        replies, inside = self._state.replies, self._from_client.inside
-        if self.phase is Phase.READY and (
-            self._from_upstream.inside
-            or ((replies.queue or self.stalled) and not (replies.starved or inside))
+    def _enter_lane(self) -> None:
+        if not (
+            self._lane_closed
+            or self.stalled
+            or self._doom is not None
+            or self._client_ended
+            or self._reader.active
+            or not self._from_client.empty
+            or not self._from_upstream.empty
         ):
-            return False
-        if self.phase is not Phase.CLOSED:
-            self._move(Event.END)
-        return True
-
-    def _move(self, event: Event) -> None:
-        self.phase = NEXT[self.phase, event]
-        self._state.need = NEED_IN.get(self.phase, Need.NOTHING)
-
-    def _go_on(self) -> None:
-        """Handle what the client has sent so far, as far as the phase allows."""
-        try:
-            match self.phase:
-                case Phase.STARTUP:
-                    self._read_packets()
-                case Phase.AUTHENTICATING:
-                    self._read_login()
-                case Phase.READY:
-                    self.stalled = not self._client_side.run()
-                    if self._client_side.left:
-                        self._client_ended = True
-                        self._end_when_answered()
-                case Phase.PASSING:
-                    self._from_client.next()
-                    run = self._from_client.flush()
-                    if run:
-                        self.to_upstream.append(run)
-                case Phase.CONNECTING | Phase.CANCELLING | Phase.CLOSED:
-                    pass
-        except ClientProtocolError as error:
-            self._fail_when_answered(error)
-        except ProxyError as error:
-            self.fail(error)
-
-    def _fail_when_answered(self, error: ClientProtocolError) -> None:
-        """Fail once what came ahead of the client's mistake has its answer, as it would have from the server."""
-        replies = self._state.replies
-        if (not replies.queue or replies.starved) and not self._from_upstream.inside:
-            self.fail(error)
-        elif self._doom is None:
-            self._doom = error
-            self.stalled = True
-            if replies.queue:
-                self.to_upstream.append(frontend.FLUSH_FRAME)
-
-    def _read_packets(self) -> None:
-        event = self._packets.step(self.to_client)
-        if event is Event.STARTUP_PACKET:
-            startup = self._packets.startup
-            assert startup is not None
-            self.user, self.database = startup.user, startup.database
-            self.application_name = startup.application_name
-            self._state.tracker = Tracker(
-                startup.values(()), startup.user, Grant()
-            )  # until its policy is known
-        elif event is Event.CANCEL_REQUEST:
-            self.cancel_request = self._packets.packet
-        if event is not None:
-            self._move(event)
-
-    def _read_login(self) -> None:
-        scanner = self._from_client
-        try:
-            while kind := scanner.next():
-                if kind == frontend.TERMINATE:
-                    self._move(Event.END)
-                    break
-                if not self._authentication.client_may_send(kind):
-                    scanner.hold()
-                    self.stalled = True
-                    break
-        except ClientProtocolError:
-            scanner.hold()
-            raise
-        finally:
-            run = scanner.flush()
-            if run:
-                self.to_upstream.append(run)
-
-    def _read_upstream(self) -> None:
-        scanner = self._from_upstream
-        handle, state = self._server_side.handle, self._state
-        while state.need is not Need.CLOSE:
-            kind = scanner.next()
-            if not kind:
-                return
-            if not self.ready_once:
-                self._login_reply(kind)
-            elif not (self._reader.active and self._reader.handle(kind)):
-                handle(kind)
-
-    def _login_reply(self, kind: int) -> None:
-        scanner, state = self._from_upstream, self._state
-        match kind:
-            case backend.AUTHENTICATION:
-                self._authentication.request(scanner.body())
-            case backend.NEGOTIATE:
-                self._authentication.negotiate(scanner.body())
-            case backend.PARAMETER_STATUS:
-                self._server_side.parameter_status()
-            case backend.ERROR:
-                fields = backend.error_fields(scanner.body())
-                state.observer.error(sqlstate_of(fields))
-                state.need = Need.CLOSE
-            case backend.READY:
-                self._begin()
-            case _:
-                raise UpstreamProtocolError(
-                    f"the upstream server sent message type {kind} before it was ready"
-                )
-
-    def _begin(self) -> None:
-        self._authentication.end(self._from_upstream.body())
-        self.ready_once = True
-        self.stalled = False
-        if self._state.startup.replicates:
-            self._move(Event.READY_TO_REPLICATE)
-            self._from_upstream.rules = backend.PASSING_RULES
-            self._from_client.rules = frontend.PASSING_RULES
-            return
-        self._move(Event.READY_FOR_QUERY)
-        self._state.tracker.begin()
-        self._from_upstream.rules = backend.READY_RULES
-        self._from_client.rules = frontend.ready_rules(self._state.limits.statement_bytes)
+            express.enter(self._state, self.lane)

@@ -4,7 +4,7 @@ Holds it and nothing else: what a message does to it is in `client` and `server`
 """
 
 from pgsoftproxy.errors import Refusal
-from pgsoftproxy.model.context import Grant, Values
+from pgsoftproxy.model.context import Context, Grant, Values
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import Key, PlanJob, Planner
 from pgsoftproxy.rewrite.plan import Plan, Rewritten, StatementPlan
@@ -12,6 +12,7 @@ from pgsoftproxy.session.limits import SessionLimits
 from pgsoftproxy.session.observer import Observer
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.replies import Replies
+from pgsoftproxy.session.shelves import Shelf, Shelves
 from pgsoftproxy.session.startup import Startup
 from pgsoftproxy.session.statements import Names, Prepared, Script
 from pgsoftproxy.session.variables import Tracker
@@ -28,6 +29,7 @@ class State:
     """The state of one session from the moment that its policy is known."""
 
     __slots__ = (
+        "_shelf",
         "catalog_changed",
         "foreign",
         "in_transaction",
@@ -42,6 +44,7 @@ class State:
         "replies",
         "scripts",
         "shared",
+        "shelves",
         "startup",
         "statements",
         "to_client",
@@ -50,8 +53,12 @@ class State:
         "transaction_failed",
     )
 
-    def __init__(self, planner: Planner, observer: Observer, limits: SessionLimits) -> None:
+    def __init__(
+        self, planner: Planner, observer: Observer, limits: SessionLimits, shelves: Shelves | None
+    ) -> None:
         self.planner = planner
+        self.shelves = shelves  # None: no lane asks for them
+        self._shelf: tuple[Context, int, Shelf] | None = None
         self.observer = observer
         self.limits = limits
         self.to_client: list[bytes] = []
@@ -120,6 +127,14 @@ class State:
             self.scripts.clear()
         self.scripts[id(plan)] = plan, script
         return script
+
+    def shelf(self, shelves: Shelves) -> Shelf:
+        """Return the frames that are plain under what is in force."""
+        context, version = self.tracker.context, self.policy.version
+        kept = self._shelf
+        if kept is None or kept[0] is not context or kept[1] != version or not kept[2].live:
+            kept = self._shelf = context, version, shelves.of(context, version)
+        return kept[2]
 
     def report_refusal(self, refusal: Refusal, statement: StatementPlan) -> None:
         """Tell the observer that the refusal goes to the client."""

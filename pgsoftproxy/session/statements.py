@@ -36,6 +36,7 @@ class Script:
     `statements` in the order of their replies; `edits` map error positions back. `effects`: one of them
     changes variables or names. `copies`: one is a COPY. `hints`: those that name a deletion column.
     `injected` tells, for each of the statements, whether it is one; empty if none is.
+    `plain`: nothing but their names need be known of its replies, so that a lane may carry them.
     """
 
     statements: tuple[StatementPlan, ...]
@@ -44,6 +45,7 @@ class Script:
     copies: bool = False
     hints: tuple[StatementPlan, ...] = ()
     injected: tuple[Injected | None, ...] = ()
+    plain: bool = False
 
     @classmethod
     def of(cls, plan: Plan, statements: tuple[StatementPlan, ...] | None = None) -> "Script":
@@ -58,6 +60,7 @@ class Script:
             any(statement.effects for statement in statements),
             any(statement.kind is Kind.COPY for statement in statements),
             tuple(statement for statement in statements if statement.names_column or statement.warnings),
+            plain=plan.cacheable and bool(statements) and all(map(_is_plain, statements)),
         )
 
     @classmethod
@@ -66,6 +69,21 @@ class Script:
         first = statements[0] if statements else StatementPlan(Kind.INVALID)
         hints = tuple(statement for statement in statements if statement.names_column or statement.warnings)
         return cls((_refused(first, refusal),), hints=hints)
+
+
+def _is_plain(statement: StatementPlan) -> bool:
+    # All that a lane need not know is named here, so that what a statement will come to have is not plain by itself.
+    plain = StatementPlan(
+        statement.kind,
+        statement.outcome,
+        translations=statement.translations,
+        guarded=statement.guarded,
+        observed=statement.observed,
+        by_hand=statement.by_hand,
+        depends=statement.depends,
+        clear=statement.clear,
+    )
+    return statement == plain and statement.kind is not Kind.COPY and statement.outcome is not Outcome.REFUSED
 
 
 def _refused(statement: StatementPlan, refusal: Refusal) -> StatementPlan:

@@ -100,6 +100,19 @@ class Tracker:
         self.foreseen = self.confirmed
         self._refresh()
 
+    def steady(self, *, idle: bool) -> bool:
+        """Tell whether a ReadyForQuery of this kind would change nothing behind statements without effects."""
+        variables = self.confirmed
+        current = variables.current
+        return (
+            self.settled
+            and self.foreseen is variables
+            and not current.stale
+            and not (idle and (variables.explicit or not _flat(variables)))
+            and (self._reported is None or self._reported == current.search_path)
+            and (self._reported_encoding is None or self._reported_encoding == current.encoding)
+        )
+
     def report_search_path(self, text: str | None) -> None:
         """Note a ParameterStatus of search_path (PostgreSQL 18 sends it ahead of ReadyForQuery)."""
         try:

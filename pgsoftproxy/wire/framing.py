@@ -155,6 +155,12 @@ class Scanner:
             self.data = self._more.pop()
         return run
 
+    def resume(self, skip: int, held: bytes) -> None:
+        """Go on where another has read so far: inside a frame, `skip` bytes of which pass, or behind `held`."""
+        self._pos = skip
+        if held:
+            self.feed(held)
+
     @property
     def empty(self) -> bool:
         """Tell whether nothing is buffered and no frame is half-way through."""

@@ -13,11 +13,13 @@ from pgsoftproxy.errors import UpstreamLost
 from pgsoftproxy.model.context import Context
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import Planner
-from pgsoftproxy.rewrite.plan import Plan, Rewritten
+from pgsoftproxy.rewrite.plan import Plan, Rewritten, StatementPlan
 from pgsoftproxy.rewrite.rewriter import rewrite
 from pgsoftproxy.session import texts
+from pgsoftproxy.session.core import Core
 from pgsoftproxy.session.phase import Need, Phase
 from pgsoftproxy.session.session import Session, SessionLimits
+from pgsoftproxy.session.shelves import Shelves
 from pgsoftproxy.session.texts import REFUSAL_TEXT
 from pgsoftproxy.wire.framing import Scanner
 from tests.fuzz.books import after_declined_requests, client_rest, server_rest
@@ -41,23 +43,34 @@ class Planned(Planner):
     def __init__(self) -> None:
         super().__init__(self._remembering, 1 << 24, lambda: 0.0, lambda seconds: None)
         self.allowed: set[bytes] = set()
+        self.shelves = Shelves(at_once=True)
+
+    def plan(self, text: bytes, encoding: str, policy: Policy, context: Context) -> Plan:
+        """Plan a text, of which another may have made the plan."""
+        plan = super().plan(text, encoding, policy, context)
+        self._remember(text.decode(encoding, "replace"), plan)
+        return plan
 
     def _remembering(self, sql: str, policy: Policy, context: Context) -> Plan:
         plan = rewrite(sql, policy, context)
+        self._remember(sql, plan)
+        return plan
+
+    def _remember(self, sql: str, plan: Plan) -> None:
         sent = plan.sql if isinstance(plan, Rewritten) else sql
         for codec in ("utf-8", "latin-1"):
             self.allowed.add(sent.encode(codec, "replace"))
-        return plan
 
 
 @dataclass
 class Outcome:
-    """What a session made of a conversation: all bytes for either side, and where it stands."""
+    """What a session made of a conversation: all bytes for either side, what it reported, and where it stands."""
 
     to_client: bytes
     to_upstream: bytes
     phase: Phase
     ended_by: str
+    statements: list[StatementPlan]
 
 
 def pieces_of(rng: Random, how: str) -> Pieces:
@@ -77,10 +90,15 @@ def pieces_of(rng: Random, how: str) -> Pieces:
 
 
 class Offline:
-    """One run of a session through the turns of a conversation."""
+    """One run of a session, or of its core alone, through the turns of a conversation."""
 
-    def __init__(self, planner: Planned, limits: SessionLimits, *, lazy: bool) -> None:
-        self.session = Session(planner, Heard(), limits)
+    def __init__(self, planner: Planned, limits: SessionLimits, *, lazy: bool, alone: bool = False) -> None:
+        self.heard = Heard()
+        self.session: Core = (
+            Core(planner, self.heard, limits)
+            if alone
+            else Session(planner, self.heard, limits, shelves=planner.shelves)
+        )
         self._planner = planner
         self._lazy = lazy
         self._out = [bytearray(), bytearray()]
@@ -109,7 +127,8 @@ class Offline:
             phase = session.phase
             self._account()
             self._end(end)
-        outcome = Outcome(bytes(self._out[0]), bytes(self._out[1]), phase, end)
+        statements = [statement for statement, _, _ in self.heard.statements]
+        outcome = Outcome(bytes(self._out[0]), bytes(self._out[1]), phase, end, statements)
         check_frames(outcome.to_client, whole=not session_cut(session))
         check_texts(outcome.to_upstream, self._planner.allowed)
         return outcome
@@ -141,6 +160,8 @@ class Offline:
     def _account(self) -> None:
         """Check that what was said went on or waits; only a session that is over may leave out what it likes."""
         session = self.session
+        if isinstance(session, Session):
+            session.leave_lane()
         kept = client_rest(bytes(self._said[0]), bytes(self._out[1]))
         owed = server_rest(bytes(self._said[1]), bytes(self._out[0]))
         if session.phase is Phase.READY and session._doom is None and not session._client_side.left:
@@ -162,12 +183,12 @@ def _kept(scanner: Scanner) -> bytes:
     return b"".join((scanner.data, *scanner._more))
 
 
-def session_cut(session: Session) -> bool:
+def session_cut(session: Core) -> bool:
     """Tell whether the last frame to the client was cut off, by a server that ended within it."""
     return session._from_upstream.inside
 
 
-def consistent(session: Session) -> None:
+def consistent(session: Core) -> None:
     """Check the books of a session between two turns: what is not owed is not remembered as pending either."""
     state = session._state
     replies = state.replies

@@ -93,7 +93,7 @@ def test_plan_cache_and_gauges_show_the_figures_of_their_owners() -> None:
     metrics = Metrics()
     metrics.figures.plan_cache.hits = 7
     metrics.figures.plan_cache.bytes = 4096
-    metrics.figures.bytes_from_upstream = 99
+    metrics.figures.bytes_from_upstream.n = 99
     metrics.figures.ready = True
     found = samples(metrics)
     assert found["pgsoftproxy_plan_cache_hits_total"] == 7

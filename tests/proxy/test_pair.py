@@ -4,8 +4,8 @@ import asyncio
 import socket
 import struct
 
+from pgsoftproxy.kernel import Cell, Wire
 from pgsoftproxy.proxy.pair import Pair
-from pgsoftproxy.proxy.wires import Wire
 
 
 class Side:
@@ -41,7 +41,7 @@ def joined(side: Side) -> tuple[Wire, socket.socket]:
         peer = socket.create_connection(server.getsockname())
         accepted, _ = server.accept()
     accepted.setblocking(False)
-    return Wire(asyncio.get_running_loop(), accepted, side), peer
+    return Wire(asyncio.get_running_loop(), accepted, side, Cell(), from_client=True), peer
 
 
 async def test_client_that_is_reset_in_the_moment_of_the_end_harms_nobody() -> None:

@@ -1,0 +1,420 @@
+# cython: boundscheck=False, wraparound=False
+"""The lane: a session's steady state without its core. Knows frames by their bytes, and what is owed for them.
+
+Must not know SQL, plans or settings: whatever it has not been told to be plain is *strange*, and the session's. It is
+opened when nothing is owed or in doubt. The client's bytes pass if they are known frames, whole ones, the server's as
+far as they fit. docs/decisions/0011-a-lane-beside-the-session.md has the theory, and what a known frame depends on.
+"""
+
+from typing import Any
+
+from pgsoftproxy.kernel import uncompiled as cython
+
+if cython.compiled:
+    import cython  # type: ignore[import-untyped,no-redef]
+
+CAPACITY = cython.declare(cython.Py_ssize_t, 256)
+"""How many messages may be owed an answer, or have had one since nothing was owed."""
+MOST_KINDS = cython.declare(cython.Py_ssize_t, 1024)
+MOST_LOGGED = cython.declare(cython.Py_ssize_t, 65_536)
+LONGEST_HELD = cython.declare(cython.Py_ssize_t, 512)
+
+# What is owed, beside the type of the message that it is owed for.
+PARSE = cython.declare(cython.int, 1)
+BIND = cython.declare(cython.int, 2)
+DESCRIBE = cython.declare(cython.int, 3)
+DESCRIBE_STATEMENT = cython.declare(cython.int, 4)
+EXECUTE = cython.declare(cython.int, 5)
+QUERY = cython.declare(cython.int, 6)
+SYNC = cython.declare(cython.int, 7)
+SUSPENDED = cython.declare(cython.int, 8)
+
+# What the lane did to the unnamed statement or portal since it was opened.
+UNTOUCHED = cython.declare(cython.int, 0)
+GONE = cython.declare(cython.int, 1)
+THERE = cython.declare(cython.int, 2)
+
+
+@cython.cfunc
+@cython.inline
+def _cut(data: bytearray, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> bytes:
+    if cython.compiled:
+        text: cython.p_uchar = data
+        found: bytes = text[start:stop]
+        return found
+    else:
+        return bytes(data[start:stop])
+
+
+class Cell:
+    """A number that is counted up here and read elsewhere."""
+
+    def __init__(self) -> None:
+        self.n = 0
+
+
+class Known:
+    """What is plain: a Query or a Parse without a name by its frame, or what is prepared by its name.
+
+    `sent` goes out for the frame. `cells` count what its replies complete; None: `statements` are told one by one.
+    `source` is for the session, which makes the prepared statement of it.
+    """
+
+    def __init__(
+        self, frames: tuple[bytes, bytes], script: Any, cells: tuple[Cell, ...] | None, source: Any
+    ) -> None:
+        frame, self.sent = frames
+        self.same = frame == self.sent
+        self.statements: tuple[Any, ...] = script.statements
+        self.script = script
+        self.cells = cells
+        self.source = source
+
+
+class Lane:
+    """Carry one session's plain messages; the observer is told of each statement that is complete."""
+
+    def __init__(self, observer: Any, hits: Cell, pipeline: int) -> None:
+        self._observer = observer
+        self._hits = hits
+        self._pipeline = pipeline
+        self.open = False
+        self.strange = False
+        self.out = b""
+        self.held = b""
+        self.skip = 0
+        self.log: list[tuple[int, bytes]] = []
+        self.sent = 0
+        self._codes = bytearray(0)
+        self._kinds = bytearray(0)
+        self._plans: list[Any] = []
+        self._statements: dict[bytes, Any] = {}
+        self._known: dict[bytes, Any] = {}
+        self._current: dict[bytes, Any] = {}
+        self._role: Any = None
+        self._context: Any = None
+        self._version: Any = None
+        self._status = 0
+        self._segment = self._done = 0
+        self._head = self._tail = self._index = self._answers = self._logged = self._texts = 0
+        self._parsed: Any = None
+        self._bound: Any = None
+        self._parsed_is = self._bound_is = UNTOUCHED
+        self._parsed_at = self._bound_at = -1
+        self._settle()
+
+    def enter(
+        self,
+        known: dict[bytes, Any],
+        statements: dict[bytes, Any],
+        terms: tuple[Any, Any, Any],
+        status: cython.int,
+    ) -> None:
+        """Open the lane: nothing is owed, and the last ReadyForQuery said `status`.
+
+        `known` holds the frames that are plain under `terms`: context, version of the policy, and the session's role.
+        `statements` are the session's prepared ones.
+        """
+        if not self._plans:
+            self._codes = bytearray(CAPACITY)
+            self._kinds = bytearray(MOST_KINDS)
+            self._plans = [None] * CAPACITY
+        self._known = known
+        self._statements = statements
+        self._current.clear()
+        self._context, self._version, self._role = terms
+        self._status = status
+        self._segment = self._done = 0
+        self._parsed = self._bound = None
+        self._parsed_is = self._bound_is = UNTOUCHED
+        self._parsed_at = self._bound_at = -1
+        self.skip = 0
+        self.held = b""
+        self._settle()
+        self.open = True
+
+    @property
+    def owes(self) -> bool:
+        """Tell whether an answer is still to come."""
+        return self._head < self._tail
+
+    def replies(self, start: int, stop: int) -> bytes:
+        """Return the types of replies that have come since nothing was owed, from one number to another."""
+        return _cut(self._kinds, start, stop)
+
+    @property
+    def answers(self) -> int:
+        """Return how many of those there are."""
+        return self._answers
+
+    def client(self, data: bytearray, size: cython.Py_ssize_t) -> cython.int:
+        """Take `size` bytes of the client's.
+
+        Return 0 if they are the session's, 1 if they go on as they are, 2 if `out` goes on instead.
+        """
+        pos: cython.Py_ssize_t = 0
+        end: cython.Py_ssize_t
+        stop: cython.Py_ssize_t
+        mark: cython.Py_ssize_t = 0
+        length: cython.int
+        kind: cython.int
+        code: cython.int
+        tail: cython.Py_ssize_t = self._tail
+        head: cython.Py_ssize_t = self._head
+        segment: cython.Py_ssize_t = self._segment
+        texts: cython.Py_ssize_t = self._texts
+        parsed: Known | None = self._parsed
+        parsed_is: cython.int = self._parsed_is
+        parsed_at: cython.Py_ssize_t = self._parsed_at
+        bound: Known | None = self._bound
+        bound_is: cython.int = self._bound_is
+        bound_at: cython.Py_ssize_t = self._bound_at
+        inside: cython.bint = tail > 0 and self._codes[tail - 1] != SYNC and self._codes[tail - 1] != QUERY
+        pieces: list[bytes] | None = None
+        plan: Known | None
+        name: bytes
+        if self._logged + size > MOST_LOGGED:
+            return 0
+        while pos < size:
+            if size - pos < 5 or tail >= CAPACITY or tail - head >= self._pipeline:
+                return 0
+            kind = data[pos]
+            length = data[pos + 1] << 24 | data[pos + 2] << 16 | data[pos + 3] << 8 | data[pos + 4]
+            if length < 4 or length >= size - pos:
+                return 0
+            end = pos + 1 + length
+            plan = None
+            if kind == ord("B"):
+                # The portal without a name, then the statement's.
+                if length < 6 or data[pos + 5] != 0:
+                    return 0
+                stop = pos + 6
+                while stop < end and data[stop] != 0:
+                    stop += 1
+                if stop == end:
+                    return 0
+                if stop == pos + 6 and parsed_is != UNTOUCHED:
+                    if parsed_is == GONE or (parsed_at >= self._done and parsed_at != segment):
+                        return 0
+                    bound = parsed
+                else:
+                    name = _cut(data, pos + 6, stop)
+                    bound = self._current.get(name)
+                    if bound is None:
+                        bound = self._prepared(name)
+                        if bound is None:
+                            return 0
+                bound_is = THERE
+                bound_at = segment
+                code = BIND
+            elif kind == ord("E"):
+                if length != 9 or data[pos + 5] != 0 or bound_is != THERE or bound_at != segment:
+                    return 0
+                plan = bound
+                code = EXECUTE
+            elif kind == ord("S"):
+                if length != 4:
+                    return 0
+                segment += 1
+                code = SYNC
+            elif kind == ord("D"):
+                if length < 6 or data[end - 1] != 0:
+                    return 0
+                if data[pos + 5] == ord("P"):
+                    if length != 6:
+                        return 0
+                    code = DESCRIBE
+                else:
+                    stop = pos + 6
+                    while data[stop] != 0:
+                        stop += 1
+                    if data[pos + 5] != ord("S") or stop != end - 1 or length == 6:
+                        return 0
+                    if self._prepared(_cut(data, pos + 6, stop)) is None:
+                        return 0
+                    code = DESCRIBE_STATEMENT
+            elif kind == ord("P") or kind == ord("Q"):
+                plan = self._known.get(_cut(data, pos, end))
+                if plan is None:
+                    return 0
+                texts += 1
+                if not plan.same:
+                    if pieces is None:
+                        pieces = []
+                    pieces.append(_cut(data, mark, pos))
+                    pieces.append(plan.sent)
+                    mark = end
+                parsed_at = segment
+                if kind == ord("P"):
+                    parsed = plan
+                    parsed_is = THERE
+                    plan = None
+                    code = PARSE
+                else:
+                    if inside:
+                        return 0
+                    # A Query destroys the unnamed statement and the unnamed portal, whatever becomes of it.
+                    parsed = bound = None
+                    parsed_is = bound_is = GONE
+                    bound_at = segment
+                    segment += 1
+                    code = QUERY
+            elif kind == ord("H") and length == 4:
+                pos = end
+                continue
+            else:
+                return 0
+            inside = code != SYNC and code != QUERY
+            self._codes[tail] = code
+            self._plans[tail] = plan
+            tail += 1
+            pos = end
+        self.log.append((self._answers, _cut(data, 0, size)))
+        self._logged += size
+        self._tail = tail
+        self._segment = segment
+        self._texts = texts
+        self._parsed = parsed
+        self._parsed_is = parsed_is
+        self._parsed_at = parsed_at
+        self._bound = bound
+        self._bound_is = bound_is
+        self._bound_at = bound_at
+        if pieces is None:
+            self.sent += size
+            return 1
+        pieces.append(_cut(data, mark, size))
+        self.out = b"".join(pieces)
+        self.sent += len(self.out)
+        return 2
+
+    def server(self, data: bytearray, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Take the server's bytes, behind those `held`; return how many of them go on to the client.
+
+        The others are held, or, if what comes next is `strange`, the session's.
+        """
+        pos: cython.Py_ssize_t = self.skip
+        length: cython.int
+        kind: cython.int
+        code: cython.int
+        known: Known
+        self.held = b""
+        if pos >= size:
+            self.skip = pos - size
+            return size
+        self.skip = 0
+        while size - pos >= 5:
+            kind = data[pos]
+            length = data[pos + 1] << 24 | data[pos + 2] << 16 | data[pos + 3] << 8 | data[pos + 4]
+            if length < 4:
+                self.strange = True
+                return pos
+            if kind != ord("D") and kind != ord("N") and kind != ord("A"):
+                code = self._codes[self._head] if self._head < self._tail else 0
+                if self._answers >= MOST_KINDS:
+                    self.strange = True
+                    return pos
+                if kind == ord("T") and code in (QUERY, DESCRIBE):
+                    self._head += code == DESCRIBE
+                elif kind == ord("2") and code == BIND and length == 4:
+                    self._head += 1
+                elif kind == ord("C") and code in (EXECUTE, QUERY):
+                    if length >= size - pos:
+                        break
+                    if code == EXECUTE:
+                        self._head += 1
+                    else:
+                        known = self._plans[self._head]
+                        if self._index >= len(known.statements):
+                            self.strange = True
+                            return pos
+                        self._index += 1
+                elif kind == ord("Z") and code in (SYNC, QUERY) and length == 5:
+                    if size - pos < 6:
+                        break
+                    if code == QUERY:
+                        known = self._plans[self._head]
+                        if self._index != len(known.statements):
+                            self.strange = True
+                            return pos
+                    if data[pos + 5] != self._status:
+                        self.strange = True
+                        return pos
+                    self._index = 0
+                    self._head += 1
+                    self._done += 1
+                    if self._head == self._tail:
+                        self._complete()
+                        pos += 6
+                        continue
+                elif (kind == ord("1") and code == PARSE and length == 4) or (
+                    kind == ord("n") and code == DESCRIBE and length == 4
+                ):
+                    self._head += 1
+                elif kind == ord("t") and code == DESCRIBE_STATEMENT:
+                    self._codes[self._head] = DESCRIBE
+                elif kind == ord("s") and code == EXECUTE and length == 4:
+                    self._codes[self._head] = SUSPENDED
+                    self._head += 1
+                else:
+                    self.strange = True
+                    return pos
+                self._kinds[self._answers] = kind
+                self._answers += 1
+            if length >= size - pos:
+                self.skip = 1 + length - (size - pos)
+                return size
+            pos += 1 + length
+        if pos < size:
+            if size - pos > LONGEST_HELD:
+                self.strange = True
+            else:
+                self.held = _cut(data, pos, size)
+        return pos
+
+    def _prepared(self, name: bytes) -> Any:
+        """Return what is prepared under a name if it may be used as it is; good for as long as the lane is open."""
+        found: Any = self._statements.get(name)
+        if (
+            found is None
+            or found.version != self._version
+            or found.context is not self._context
+            or found.sent is None
+            or not found.script.plain
+        ):
+            return None
+        known = Known((b"", b""), found.script, self._observer.cells(found.script.statements), None)
+        self._current[name] = known
+        return known
+
+    def _complete(self) -> Any:
+        """Nothing is owed any more: report what was done, forget how."""
+        at: cython.Py_ssize_t
+        code: cython.int
+        for at in range(self._tail):
+            code = self._codes[at]
+            if code in (EXECUTE, QUERY):
+                self._count(self._plans[at])
+        self._hits.n += self._texts
+        self._settle()
+        return None
+
+    def _count(self, known: Any) -> Any:
+        cell: Cell
+        if known.cells is None:
+            for statement in known.statements:
+                self._observer.statement(statement, self._role, None)
+        else:
+            for cell in known.cells:
+                cell.n += 1
+        return None
+
+    def _settle(self) -> Any:
+        self._head = self._tail = self._index = self._answers = self._logged = self._texts = 0
+        self.sent = 0
+        self.log.clear()
+        self.unnamed = self._parsed
+        self.unnamed_is = self._parsed_is
+        self.portal = self._bound
+        self.portal_is = self._bound_is
+        return None

@@ -1,0 +1,151 @@
+"""The lane beside the core: what takes it comes out as from the core alone, and what must not take it does not."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from pgsoftproxy.session.session import Session
+from pgsoftproxy.wire import frontend
+from tests.fuzz.offline import LIMITS, Offline, Planned, pieces_of
+from tests.fuzz.transcript import CLIENT, Transcript, load
+from tests.playbook import (
+    BOUND,
+    PARSED,
+    ROW_DESCRIPTION,
+    SYNC,
+    Heard,
+    Opening,
+    answer,
+    ask,
+    complete,
+    error,
+    ready,
+    rows,
+    status,
+)
+from tests.rewrite import example
+
+READ = b"SELECT id FROM app.users"
+GUARDED = b"SELECT id FROM app.users WHERE app.users.deleted_at IS NULL"
+QUERY, SENT = frontend.query(READ), frontend.query(GUARDED)
+PARSE, SENT_PARSE = frontend.parse(b"", READ), frontend.parse(b"", GUARDED)
+RUN = frontend.bind(b"", b"") + frontend.describe(b"P", b"") + frontend.execute(b"") + SYNC
+PAST = BOUND + rows(2) + ready()
+
+
+def opened(heard: Heard | None = None, **parameters: str) -> Session:
+    """Return a session whose lane knows the read, as Query and as Parse."""
+    session = Opening(parameters)(heard)
+    for _ in range(2):
+        assert ask(session, QUERY) == SENT
+        answer(session, rows(), ready())
+        assert ask(session, PARSE + RUN) == SENT_PARSE + RUN
+        answer(session, PARSED, PAST)
+    assert session.lane.open
+    return session
+
+
+def test_known_frames_take_the_lane_with_all_that_they_are_answered() -> None:
+    heard = Heard()
+    session = opened(heard)
+    count = len(heard.statements)
+    assert ask(session, QUERY) == SENT
+    owed = session.lane.owes
+    assert (owed, session.idle) == (True, False)
+    assert answer(session, rows(3), ready()) == rows(3) + ready()
+    owed = session.lane.owes
+    assert (owed, session.idle) == (False, True)
+    assert ask(session, PARSE + RUN) == SENT_PARSE + RUN
+    assert answer(session, PARSED, PAST) == PARSED + PAST
+    assert ask(session, RUN) == RUN
+    assert answer(session, PAST) == PAST
+    assert session.lane.open
+    assert [statement.guarded for statement, _, _ in heard.statements[count:]] == [("app.users",)] * 3
+
+
+def test_a_query_takes_the_unnamed_statement_away_on_the_lane_too() -> None:
+    session = opened()
+    ask(session, QUERY)
+    answer(session, rows(), ready())
+    assert b"pgsoftproxy_refuses" in ask(session, RUN)  # the server would say that there is no such statement
+
+
+@pytest.mark.parametrize("at", range(len(PARSED + PAST)))
+def test_the_core_takes_over_at_any_byte_of_the_answer(at: int) -> None:
+    session = opened()
+    ask(session, PARSE + RUN)
+    told = answer(session, (PARSED + PAST)[:at])
+    session.policy_changed(example.policy())
+    assert not session.lane.open
+    assert told + answer(session, (PARSED + PAST)[at:]) == PARSED + PAST
+    assert session.idle
+
+
+def test_an_error_position_is_mapped_back_though_the_lane_carried_the_statement() -> None:
+    session = opened()
+    ask(session, QUERY)
+    late = b"%d" % (len(GUARDED) + 1)
+    assert (
+        answer(session, error(b"42883", P=late), ready())
+        == error(b"42883", P=b"%d" % (len(READ) + 1)) + ready()
+    )
+
+
+def test_a_changed_visibility_leaves_nothing_on_the_lane() -> None:
+    session = opened(user="support")
+    ask(session, frontend.query(b"SET pgsoftproxy.visibility = 'all'"))
+    answer(session, complete(b"SET"), ready())
+    assert ask(session, QUERY) == QUERY
+    answer(session, rows(), ready())
+    ask(session, frontend.query(b"RESET pgsoftproxy.visibility"))
+    answer(session, complete(b"RESET"), ready())
+    for _ in range(3):
+        assert ask(session, QUERY) == SENT
+        answer(session, rows(), ready())
+
+
+def test_a_new_policy_leaves_nothing_on_the_lane() -> None:
+    session = opened()
+    ask(session, frontend.parse(b"named", READ) + SYNC)
+    answer(session, PARSED, ready())
+    nothing = example.policy()
+    session.policy_changed(replace(nothing, protections={}, version=nothing.version + 1))
+    assert ask(session, QUERY) == QUERY
+    answer(session, rows(), ready())
+    assert READ + b"\0" in ask(session, frontend.bind(b"", b"named") + SYNC)
+
+
+def test_a_search_path_that_the_server_reports_closes_the_lane_before_the_next_statement() -> None:
+    session = opened()
+    ask(session, frontend.query(b"SELECT 1"))
+    answer(session, rows(), ready())
+    assert ask(session, QUERY) == SENT
+    answer(session, rows(), status("search_path", "elsewhere"), ready())
+    assert session._state.tracker.context.values.search_path.schemas == ("elsewhere",)
+
+
+def test_a_status_that_nobody_foresaw_is_the_cores() -> None:
+    session = opened()
+    ask(session, QUERY)
+    assert answer(session, rows(), ready(b"T")) == rows() + ready(b"T")
+    assert session._state.in_transaction
+
+
+@pytest.mark.parametrize(
+    "wrong", [ROW_DESCRIPTION, BOUND, PARSED, complete(b"SELECT 1"), ready(), b"2\0\0\0\5!"]
+)
+def test_a_reply_that_nobody_owes_ends_the_session(wrong: bytes) -> None:
+    session = opened()
+    assert b"VFATAL" in answer(session, wrong)
+
+
+@pytest.mark.parametrize("transcript", load(), ids=lambda one: one.name)
+def test_recorded_conversations_come_out_as_from_the_core_alone(transcript: Transcript) -> None:
+    planner, rng = Planned(), Random(1)  # noqa: S311 - no secret
+    alone = Offline(planner, LIMITS[0], lazy=False, alone=True).run(
+        transcript.turns, pieces_of(rng, "whole"), CLIENT
+    )
+    for way in ("whole", "whole", "random", "random"):
+        run = Offline(planner, LIMITS[0], lazy=False)
+        assert run.run(transcript.turns, pieces_of(rng, way), CLIENT) == alone
