@@ -3,7 +3,7 @@
 
 Must not know SQL, plans or settings: whatever it has not been told to be plain is *strange*, and the session's. It is
 opened when nothing is owed or in doubt. The client's bytes pass if they are known frames, whole ones, the server's as
-far as they fit. docs/decisions/0011-a-lane-beside-the-session.md has the theory, and what a known frame depends on.
+far as they fit. docs/decisions/0012-a-lane-beside-the-session.md has the theory, and what a known frame depends on.
 """
 
 from typing import Any
