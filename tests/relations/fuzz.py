@@ -18,7 +18,7 @@ from tests.fix_servers import make_server
 from tests.relations.twins import CONFIG, REQUIRE, SEQUENCES, Disagreement, Tally, run_schema
 from tests.servers import Server
 
-PROGRESS = 25
+PROGRESS = 10
 """Schemas of one worker after which it says how far it is."""
 
 
