@@ -63,6 +63,12 @@ class Script:
             plain=plan.cacheable and bool(statements) and all(map(_is_plain, statements)),
         )
 
+    def with_edits(self, edits: tuple[Edit, ...]) -> "Script":
+        """Return the script of the same statements in a text of other literals."""
+        return Script(
+            self.statements, edits, self.effects, self.copies, self.hints, self.injected, self.plain
+        )
+
     @classmethod
     def refusing(cls, refusal: Refusal, statements: tuple[StatementPlan, ...]) -> "Script":
         """Return the script of a text that goes out as REFUSAL_SQL: one statement, which can only fail."""
