@@ -77,12 +77,24 @@ def lateral_conditions(items: list[Node]) -> list[Node]:
     return found
 
 
-def is_guard_join(join: Node) -> bool:
-    """Tell whether a join is an inner one with a relation that has no columns."""
-    select = join["rarg"].get("RangeSubselect", {}).get("subquery", {}).get("SelectStmt")
-    return (
-        join.get("jointype") == "JOIN_INNER" and select is not None and set(select) <= {"limitOption", "op"}
-    )
+def joined_conditions(join: Node, above: list[Node]) -> tuple[list[Node], list[Node]]:
+    """Return the conditions without which no row of the left and of the right side of a join is seen.
+
+    `above` holds of the join's rows. An outer join makes NULLs of one side first, and an alias hides the names inside;
+    its own ON keeps rows out of the side that it need not keep whole.
+    """
+    kept = [] if "alias" in join else above
+    own = [condition for condition in conjuncts(join.get("quals")) if "A_Expr" not in condition]
+    match join["jointype"]:
+        case "JOIN_INNER":
+            both = [*kept, *own]
+            return both, both
+        case "JOIN_LEFT":
+            return kept, own
+        case "JOIN_RIGHT":
+            return own, kept
+        case _:
+            return [], []
 
 
 def shows_only(mode: VisibilityMode, node: Node, column: GuardColumn) -> bool:

@@ -8,7 +8,7 @@ name inside it is the table; with RECURSIVE all names of the list are visible in
 arm of a set operation, or inside the SELECT of an INSERT, does not reach outside. A DML target is never a CTE.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -32,6 +32,18 @@ class Use(Enum):
     NAMED = "named"
 
 
+class Place(Enum):
+    """Where a predicate on what a reference reads may stand, besides right beside it.
+
+    WHERE: the owner's WHERE sees its name, and no outer join has made its columns NULL by then. ON: it is the right
+    side of a join whose ON keeps rows of it out before they are joined.
+    """
+
+    WHERE = "where"
+    ON = "on"
+    BESIDE = "beside"
+
+
 TARGETS = {
     "InsertStmt": Use.INSERT,
     "UpdateStmt": Use.UPDATE,
@@ -45,7 +57,8 @@ class Reference:
     """One place that names a relation.
 
     `owner` is the query that it belongs to, with its tag. `direct`: it is itself an item of the owner's FROM
-    list, so inner-joined with all the rest by definition. `sampled`: it stands under TABLESAMPLE.
+    list, so inner-joined with all the rest by definition. `sampled`: it stands under TABLESAMPLE. `place` is where
+    its predicate may stand.
     """
 
     use: Use
@@ -54,6 +67,7 @@ class Reference:
     owner: Node = field(default_factory=dict)
     direct: bool = False
     sampled: bool = False
+    place: Place = Place.BESIDE
 
     @property
     def location(self) -> int:
@@ -124,6 +138,32 @@ HANDLERS = {
     "A_Indirection": "_indirection",
 }
 """The method of the walker for the keys that mean something."""
+
+
+ARMS = frozenset({"larg", "rarg"})
+BOTH = frozenset({"JOIN_INNER", "JOIN_LEFT"}), frozenset({"JOIN_INNER", "JOIN_RIGHT"})
+"""Joins that keep every row of their left side, of their right side, unless ON keeps it out of an inner one."""
+
+
+def arms(join: Node, place: Place) -> Iterator[tuple[Node, Place]]:
+    """Yield the sides of a join, each with where a predicate on it may stand; `place` is where one on the join may."""
+    if "alias" in join:  # its names are seen inside alone
+        place = Place.BESIDE
+    for key, keeping in zip(("larg", "rarg"), BOTH, strict=True):
+        there = place if join["jointype"] in keeping else Place.BESIDE
+        if key == "rarg" and there is Place.BESIDE and takes_on(join):
+            there = Place.ON
+        yield join[key], there
+
+
+def takes_on(join: Node) -> bool:
+    """Tell whether a predicate in front of a join's ON keeps rows of the right side out; not where OR binds weaker."""
+    quals = join.get("quals")
+    return (
+        join["jointype"] in {"JOIN_INNER", "JOIN_LEFT"}
+        and quals is not None
+        and quals.get("BoolExpr", {}).get("boolop") != "OR_EXPR"
+    )
 
 
 def find(statement: Node, names: Collection[str]) -> Findings:
@@ -202,12 +242,31 @@ class _Walker:
     def _from(self, key: str, items: list[Node], node: Node, scope: _Scope) -> None:
         for item in items:
             if "RangeVar" in item:
-                reference = Reference(Use.READ, item["RangeVar"], scope.tag, node, direct=True)
+                reference = Reference(
+                    Use.READ, item["RangeVar"], scope.tag, node, direct=True, place=Place.WHERE
+                )
                 self._report(reference, scope.ctes)
             elif "RangeTableSample" in item:
                 self._sample("", item["RangeTableSample"], node, scope)
+            elif "JoinExpr" in item:
+                self._join(item["JoinExpr"], node, scope)
             else:
                 self.stack.append((item, scope))
+
+    def _join(self, top: Node, owner: Node, scope: _Scope) -> None:
+        todo = [(top, Place.WHERE)]
+        while todo:
+            join, place = todo.pop()
+            for arm, there in arms(join, place):
+                if "JoinExpr" in arm:
+                    # Of a join only what is above it is known; its own arms may have an ON.
+                    todo.append((arm["JoinExpr"], Place.BESIDE if there is Place.ON else there))
+                elif "RangeVar" in arm:
+                    found = Reference(Use.READ, arm["RangeVar"], scope.tag, owner, place=there)
+                    self._report(found, scope.ctes)
+                else:
+                    self.stack.append((arm, scope))
+            self.stack.append(({key: part for key, part in join.items() if key not in ARMS}, scope))
 
     def _range_variable(self, key: str, value: Node, node: Node, scope: _Scope) -> None:
         use = Use.READ if scope.tag else Use.NAMED
@@ -218,7 +277,9 @@ class _Walker:
         # a direct item of the FROM list of `node`.
         owner = scope.owner if key else node
         item = value["relation"]["RangeVar"]
-        self._report(Reference(Use.READ, item, scope.tag, owner, direct=not key, sampled=True), scope.ctes)
+        place = Place.BESIDE if key else Place.WHERE
+        found = Reference(Use.READ, item, scope.tag, owner, direct=not key, sampled=True, place=place)
+        self._report(found, scope.ctes)
         self.stack.append(({name: part for name, part in value.items() if name != "relation"}, scope))
 
     def _call(self, key: str, value: Node, node: Node, scope: _Scope) -> None:

@@ -137,6 +137,22 @@ class Tokens:
             index = self.identifier_end(index + 2)
         return index
 
+    def from_before(self, index: int) -> int:
+        """Return the index behind the FROM in whose list a token stands; raises Uncertain if there is none.
+
+        Expressions that have a FROM of their own have it in parentheses, but for IS DISTINCT FROM.
+        """
+        closed = 0
+        for at in range(index - 1, -1, -1):
+            name = self.names[at]
+            if name in CLOSE:
+                closed += 1
+            elif name in OPEN:
+                closed = max(0, closed - 1)  # joins may be in parentheses
+            elif name == "FROM" and not closed and self.name(at - 1) not in ("DISTINCT", DOT):
+                return at + 1
+        raise Uncertain
+
     def find(self, start: int, stops: frozenset[str]) -> int:
         """Return the index of the first token from `start` on, at its paren depth, that ends a clause.
 

@@ -17,7 +17,7 @@ from pgsoftproxy.rewrite.guards import (
     as_printed,
     column_of,
     conjuncts,
-    is_guard_join,
+    joined_conditions,
     lateral_conditions,
     shows_only,
     unproven,
@@ -192,9 +192,9 @@ class _Prover:
                 self._read(fields, ctes, known, sole=sole)
             elif tag == "JoinExpr":
                 sole = False
-                guards = conjuncts(fields.get("quals")) if is_guard_join(fields) else []
-                todo.append((fields["larg"], guards))
-                todo.append((fields["rarg"], []))
+                todo.extend(
+                    zip((fields["larg"], fields["rarg"]), joined_conditions(fields, known), strict=True)
+                )
                 self.todo.append((fields.get("quals", {}), ctes))
             else:
                 self.todo.append((source, ctes))

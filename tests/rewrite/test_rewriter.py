@@ -28,14 +28,60 @@ PAIRS = {
         "SELECT 1 FROM users u, flags f GROUP BY 1",
         "SELECT 1 FROM users u, flags f WHERE u.deleted_at IS NULL AND NOT f.gone GROUP BY 1",
     ),
-    "join trees are joined to a zero-column relation": (
+    "inner joins share the WHERE, in parens or not": (
+        "SELECT 1 FROM logs l JOIN (users u CROSS JOIN orders o) USING (id) NATURAL JOIN flags f WHERE a OR b",
+        "SELECT 1 FROM logs l JOIN (users u CROSS JOIN orders o) USING (id) NATURAL JOIN flags f "
+        "WHERE u.deleted_at IS NULL AND o.deleted_at IS NULL AND NOT f.gone AND (a OR b)",
+    ),
+    "in an outer join one side goes into WHERE, the other into ON": (
+        "SELECT 1 FROM users u LEFT JOIN orders o ON o.user_id = u.id AND (a OR b) ORDER BY 1",
+        "SELECT 1 FROM users u LEFT JOIN orders o ON o.deleted_at IS NULL AND o.user_id = u.id AND (a OR b) "
+        "WHERE u.deleted_at IS NULL ORDER BY 1",
+    ),
+    "ON comes before a longer ON of the same side": (
+        "SELECT 1 FROM logs l LEFT JOIN flags f LEFT JOIN orders o ON NOT a ON true",
+        "SELECT 1 FROM logs l LEFT JOIN (flags f JOIN (SELECT) AS _sd1 ON NOT f.gone) "
+        "LEFT JOIN orders o ON o.deleted_at IS NULL AND NOT a ON true",
+    ),
+    "an OR in ON would bind weaker": (
+        "SELECT 1 FROM logs l LEFT JOIN orders o ON a OR b",
+        "SELECT 1 FROM logs l LEFT JOIN (orders o JOIN (SELECT) AS _sd1 ON o.deleted_at IS NULL) ON a OR b",
+    ),
+    "without an ON it is joined to a zero-column relation": (
         "SELECT 1 FROM users u LEFT JOIN orders o USING (id)",
+        "SELECT 1 FROM users u LEFT JOIN (orders o JOIN (SELECT) AS _sd1 ON o.deleted_at IS NULL) USING (id) "
+        "WHERE u.deleted_at IS NULL",
+    ),
+    "the right side of a right join is kept whole": (
+        "SELECT 1 FROM users u RIGHT JOIN orders o ON true",
+        "SELECT 1 FROM (users u JOIN (SELECT) AS _sd1 ON u.deleted_at IS NULL) RIGHT JOIN orders o ON true "
+        "WHERE o.deleted_at IS NULL",
+    ),
+    "both sides of a full join are kept whole": (
+        "SELECT 1 FROM users u FULL JOIN orders o ON true",
         "SELECT 1 FROM (users u JOIN (SELECT) AS _sd1 ON u.deleted_at IS NULL) "
-        "LEFT JOIN (orders o JOIN (SELECT) AS _sd2 ON o.deleted_at IS NULL) USING (id)",
+        "FULL JOIN (orders o JOIN (SELECT) AS _sd2 ON o.deleted_at IS NULL) ON true",
+    ),
+    "an alias hides the names of a join": (
+        "SELECT 1 FROM (users u JOIN orders o ON true) AS j",
+        "SELECT 1 FROM ((users u JOIN (SELECT) AS _sd1 ON u.deleted_at IS NULL) "
+        "JOIN orders o ON o.deleted_at IS NULL AND true) AS j",
+    ),
+    "a FROM inside an expression begins no list": (
+        "SELECT extract(year FROM a) FROM logs l JOIN logs m ON l.id IS DISTINCT FROM m.id JOIN users u ON true",
+        "SELECT extract(year FROM a) FROM logs l JOIN logs m ON l.id IS DISTINCT FROM m.id JOIN users u ON true "
+        "WHERE u.deleted_at IS NULL",
+    ),
+    "joins of an UPDATE and of a DELETE": (
+        "UPDATE logs SET id = 1 FROM logs m JOIN users u ON true; "
+        "DELETE FROM orders USING logs l JOIN users u ON true WHERE a",
+        "UPDATE logs SET id = 1 FROM logs m JOIN users u ON true WHERE u.deleted_at IS NULL; "
+        "UPDATE orders SET deleted_at = pg_catalog.now() FROM logs l JOIN users u ON true "
+        "WHERE orders.deleted_at IS NULL AND u.deleted_at IS NULL AND (a)",
     ),
     "guards avoid names of the text": (
-        "SELECT _sd1 FROM logs l JOIN users u ON true",
-        "SELECT _sd1 FROM logs l JOIN (users u JOIN (SELECT) AS _sd_1 ON u.deleted_at IS NULL) ON true",
+        "SELECT _sd1 FROM logs l FULL JOIN users u ON true",
+        "SELECT _sd1 FROM logs l FULL JOIN (users u JOIN (SELECT) AS _sd_1 ON u.deleted_at IS NULL) ON true",
     ),
     "a column-alias list renames the column": (
         "SELECT 1 FROM ONLY (users) AS u(a, b, c) WHERE x",

@@ -75,7 +75,11 @@ VIEWS = {
     "SELECT id FROM app.users WHERE (deleted_at IS NULL AND id > 2) AND name IS NULL": True,
     "SELECT u.id FROM app.users u, app.orders deleted WHERE u.deleted_at IS NULL AND deleted.deleted_at IS NULL": True,
     "SELECT u.id FROM app.users u, app.orders o WHERE u.deleted_at IS NULL": False,
-    "SELECT u.id FROM app.users u LEFT JOIN app.orders o ON o.deleted_at IS NULL WHERE u.deleted_at IS NULL": False,
+    "SELECT u.id FROM app.users u LEFT JOIN app.orders o ON o.deleted_at IS NULL WHERE u.deleted_at IS NULL": True,
+    "SELECT u.id FROM app.users u LEFT JOIN app.orders o ON u.deleted_at IS NULL AND o.deleted_at IS NULL": False,
+    "SELECT u.id FROM app.users u LEFT JOIN app.orders o ON true WHERE (u.deleted_at, o.deleted_at) IS NULL": False,
+    "SELECT u.id FROM app.users u JOIN app.orders o ON o.user_id = u.id AND o.deleted_at IS NULL AND "
+    "u.deleted_at IS NULL": True,
     "SELECT a.id FROM app.users a JOIN app.users b ON true WHERE a.deleted_at IS NULL AND a.deleted_at IS NULL": False,
     "SELECT users.id FROM app.users, other.users users_1 WHERE users.deleted_at IS NULL": True,
     "SELECT u.id FROM app.users u (id, a, b, c, d, deleted_at, e) WHERE u.deleted_at IS NULL": False,

@@ -1,14 +1,15 @@
-"""Reads: guard one reference of a protected table, in WHERE, by the zero-column join, or by LATERAL.
+"""Reads: guard one reference of a protected table, in WHERE, in ON, by the zero-column join, or by LATERAL.
 
 The forms and their reasons: docs/decisions/0001-zero-column-join.md.
 """
 
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.model.policy import Protection
+from pgsoftproxy.rewrite.edits import CLAUSE
 from pgsoftproxy.rewrite.predicates import is_seen, quote_identifier
-from pgsoftproxy.rewrite.scope import Reference
+from pgsoftproxy.rewrite.scope import Place, Reference
 from pgsoftproxy.rewrite.tree import strings
-from pgsoftproxy.rewrite.work import Work
+from pgsoftproxy.rewrite.work import Extent, Work
 
 
 def hide_deleted_rows(work: Work, reference: Reference, protection: Protection) -> None:
@@ -20,9 +21,7 @@ def hide_deleted_rows(work: Work, reference: Reference, protection: Protection) 
     if predicate is None:
         return
     extent = work.extent(reference)
-    if reference.direct and not work.joins_only and not has_current_of(reference):
-        spell_out_table_command(work, reference, extent.first)
-        work.add_predicate(reference.owner, extent.last + 1, predicate)
+    if not work.joins_only and _spare_join(work, reference, extent, predicate):
         return
     tokens = work.tokens
     guard = work.guard_name()
@@ -34,6 +33,22 @@ def hide_deleted_rows(work: Work, reference: Reference, protection: Protection) 
     spell_out_table_command(work, reference, extent.first)
     work.edits.insert(tokens.starts[extent.first], "(")
     work.edits.insert(end, f" JOIN (SELECT) AS {guard} ON {predicate})")
+
+
+def _spare_join(work: Work, reference: Reference, extent: Extent, predicate: str) -> bool:
+    """Write the predicate into WHERE or ON, where it costs the server least; tell whether there was a place."""
+    tokens, place = work.tokens, reference.place
+    if place is Place.WHERE and not has_current_of(reference):
+        spell_out_table_command(work, reference, extent.first)
+        # Inside a join the end of the FROM list is sure from its start only: there may be parens around it.
+        anchor = extent.last + 1 if reference.direct else tokens.from_before(extent.first)
+        work.add_predicate(reference.owner, anchor, predicate)
+        return True
+    behind = extent.last + 1
+    if place is Place.ON and tokens.name(behind) == "ON":
+        work.edits.insert(tokens.starts[behind + 1], f"{predicate} AND ", CLAUSE)
+        return True
+    return False
 
 
 def deletion_column(work: Work, reference: Reference, protection: Protection) -> str:
