@@ -29,6 +29,7 @@ LPAREN, RPAREN, DOT, STAR, COMMA, SEMICOLON = (
 AFTER_FROM = frozenset(
     "WHERE GROUP_P HAVING WINDOW UNION INTERSECT EXCEPT ORDER LIMIT OFFSET FETCH FOR RETURNING".split()
 )
+NOT_BEFORE_LIST = frozenset({"DISTINCT", "ROWS", DOT})
 AFTER_WHERE = AFTER_FROM - {"WHERE"}
 
 
@@ -140,7 +141,8 @@ class Tokens:
     def from_before(self, index: int) -> int:
         """Return the index behind the FROM in whose list a token stands; raises Uncertain if there is none.
 
-        Expressions that have a FROM of their own have it in parentheses, but for IS DISTINCT FROM.
+        Expressions that have a FROM of their own have it in parentheses, but for IS DISTINCT FROM. ROWS FROM begins an
+        item of the list; where ROWS is the name of a column instead, SELECT comes next.
         """
         closed = 0
         for at in range(index - 1, -1, -1):
@@ -149,7 +151,11 @@ class Tokens:
                 closed += 1
             elif name in OPEN:
                 closed = max(0, closed - 1)  # joins may be in parentheses
-            elif name == "FROM" and not closed and self.name(at - 1) not in ("DISTINCT", DOT):
+            elif closed:
+                continue
+            elif name == "SELECT":
+                break
+            elif name == "FROM" and self.name(at - 1) not in NOT_BEFORE_LIST:
                 return at + 1
         raise Uncertain
 

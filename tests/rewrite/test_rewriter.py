@@ -72,6 +72,15 @@ PAIRS = {
         "SELECT extract(year FROM a) FROM logs l JOIN logs m ON l.id IS DISTINCT FROM m.id JOIN users u ON true "
         "WHERE u.deleted_at IS NULL",
     ),
+    "ROWS FROM begins no list": (
+        "SELECT 1 FROM (ROWS FROM (f(1), g(2)) AS r JOIN users u ON true) WHERE a",
+        "SELECT 1 FROM (ROWS FROM (f(1), g(2)) AS r JOIN users u ON true) WHERE u.deleted_at IS NULL AND (a)",
+    ),
+    "unless ROWS is a column": (
+        "SELECT 1 FROM (SELECT a rows FROM (logs l JOIN users u ON true)) AS s",
+        "SELECT 1 FROM (SELECT a rows FROM (logs l JOIN (users u JOIN (SELECT) AS _sd1 ON u.deleted_at IS NULL) "
+        "ON true)) AS s",
+    ),
     "joins of an UPDATE and of a DELETE": (
         "UPDATE logs SET id = 1 FROM logs m JOIN users u ON true; "
         "DELETE FROM orders USING logs l JOIN users u ON true WHERE a",
