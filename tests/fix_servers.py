@@ -14,7 +14,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from psycopg import sql
 
 from tests.containers import container_server, docker_answers
 from tests.servers import TRUST, GivenServer, LocalServer, Server, execute, find_programs, local_server
@@ -86,16 +85,54 @@ def server(request: pytest.FixtureRequest, servers: Callable[[int], Server]) -> 
     return servers(request.param)
 
 
+def create_database(server: Server, name: str, template: str = "template1") -> Database:
+    """Create a database; nobody may be connected to the template."""
+    # From 15 on the default writes each page of the template to the log: twice the time for an empty one.
+    strategy = " STRATEGY file_copy" if server.version >= 15 else ""
+    execute(server.dsn(), f'CREATE DATABASE "{name}" TEMPLATE "{template}"{strategy}')
+    return Database(server, name)
+
+
+def drop_database(made: Database) -> None:
+    """Drop a database, whoever is connected to it."""
+    execute(made.server.dsn(), f'DROP DATABASE IF EXISTS "{made.name}" WITH (FORCE)')
+
+
+Fill = Callable[[Database], None]
+Templates = Callable[[Server, Fill], str]
+
+
+@pytest.fixture(scope="session")
+def templates() -> Iterator[Templates]:
+    """Give a keeper of databases that tests get copies of: `templates(server, fill)` fills one when first asked."""
+    kept: dict[tuple[int, Fill], Database] = {}
+
+    def get(server: Server, fill: Fill) -> str:
+        if (server.port, fill) not in kept:
+            made = create_database(server, f"template_{uuid4().hex[:12]}")
+            fill(made)
+            kept[server.port, fill] = made
+        return kept[server.port, fill].name
+
+    yield get
+    for made in kept.values():
+        drop_database(made)
+
+
 @pytest.fixture
-def database(server: Server) -> Iterator[Database]:
-    """Give an empty database, dropped afterwards; print what the server logged meanwhile."""
+def template() -> str:
+    """Give the name of the database that `database` is a copy of: an empty one, unless tests say otherwise."""
+    return "template1"
+
+
+@pytest.fixture
+def database(server: Server, template: str) -> Iterator[Database]:
+    """Give a database, dropped afterwards; print what the server logged meanwhile."""
     before = len(server.log())
-    made = Database(server, f"test_{uuid4().hex[:12]}")
-    name = sql.Identifier(made.name).as_string(None)
-    execute(server.dsn(), f"CREATE DATABASE {name}")
+    made = create_database(server, f"test_{uuid4().hex[:12]}", template)
     yield made
     print(server.log()[before:])  # pytest shows it where the test failed
-    execute(server.dsn(), f"DROP DATABASE {name} WITH (FORCE)")
+    drop_database(made)
 
 
 @contextmanager

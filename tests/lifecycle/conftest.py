@@ -4,9 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.fix_servers import Database
+from tests.fix_servers import Database, Templates
 from tests.lifecycle.restoring import RULES, SHOP, Lifecycle
 from tests.relations.twins import equip
+from tests.servers import Server
+
+
+def fill_shop(database: Database) -> None:
+    """Make the shop with what its keys need."""
+    database.execute(SHOP)
+    equip(database.dsn)
+
+
+@pytest.fixture
+def template(request: pytest.FixtureRequest, server: Server, templates: Templates) -> str:
+    """Give the shop to tests that ask for it, else an empty database."""
+    return templates(server, fill_shop) if "shop" in request.fixturenames else "template1"
 
 
 @pytest.fixture
@@ -19,7 +32,5 @@ def lifecycle(database: Database, tmp_path: Path) -> Lifecycle:
 
 @pytest.fixture
 def shop(lifecycle: Lifecycle) -> Lifecycle:
-    """Give a shop with all that its links need."""
-    lifecycle.database.execute(SHOP)
-    equip(lifecycle.database.dsn)
+    """Give a shop whose public tables are protected, with what its keys need."""
     return lifecycle

@@ -298,6 +298,17 @@ HOLES = (
         "ALTER TABLE app.orders ADD UNIQUE (total)",
     ),
     Hole(
+        "unique-counts-deleted",
+        "app.people:people_email",
+        "ALTER TABLE app.people ADD CONSTRAINT people_email UNIQUE (email); "
+        "CREATE UNIQUE INDEX people_name ON app.people (lower(name))",
+        before="CREATE TABLE app.people (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email text, name text, "
+        f"visits int DEFAULT 0, {STAMPS}); "
+        "CREATE TABLE app.letters (id int PRIMARY KEY, to_id int REFERENCES app.people ON DELETE CASCADE, "
+        f"{STAMPS})",
+        also=("unique-counts-deleted", "app.people:people_name"),
+    ),
+    Hole(
         "unique-misses-live",
         "app.orders:loose",
         "CREATE UNIQUE INDEX loose ON app.orders (user_id, total, deleted_at)",

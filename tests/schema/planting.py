@@ -4,7 +4,7 @@ import subprocess
 
 from tests.fix_servers import Database
 from tests.schema.auditing import Pair, findings
-from tests.schema.holes import RULES, SOUND, Hole
+from tests.schema.holes import RULES, Hole
 from tests.schema.migrating import Migration
 
 
@@ -16,13 +16,14 @@ class Plot:
         self._names = {"role": role, "login": login}
 
     def plant(self, *holes: Hole) -> None:
-        """Make the schema, equip it, make the holes."""
-        before = [hole.before for hole in holes]
+        """Make what is to be there before the schema is equipped, equip that too, make the holes."""
+        before = [hole.before for hole in holes if hole.before]
         after = [hole.ddl for hole in holes]
-        self.migration.database.execute(";\n".join([SOUND, *before]))
         early = [hole.rules for hole in holes if hole.before]
         self.migration.configure("".join([RULES, *early]))
-        self.migration.run()
+        if before:
+            self.migration.database.execute(";\n".join(before))
+            self.migration.run()
         for ddl in after:
             if ddl:
                 self.migration.database.execute(self.filled(ddl))

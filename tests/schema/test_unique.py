@@ -9,7 +9,7 @@ import pytest
 from tests.fix_proxy import RunningProxy
 from tests.fix_servers import Database
 from tests.schema.auditing import findings, pairs
-from tests.schema.migrating import RULES, Migration
+from tests.schema.migrating import RULES, STAMPED, Migration
 from tests.schema.planting import psql
 
 STAMPS = "deleted_at timestamptz, deleted_by text, deletion_id uuid"
@@ -54,24 +54,28 @@ CREATE UNIQUE INDEX lowered ON t (lower(email), part);
 """
 
 
-def shown(database: Database) -> list[str]:
-    """Return the unique indexes of table t but its primary key, briefly."""
+def shown(database: Database, table: str = "t") -> list[str]:
+    """Return the unique indexes of a table but its primary key, briefly."""
     rows = database.execute(
         "SELECT x.relname || ' UNIQUE ' || regexp_replace(pg_get_indexdef(i.indexrelid), '.* USING btree ', '') "
         "FROM pg_index AS i JOIN pg_class AS x ON x.oid = i.indexrelid "
-        "WHERE i.indrelid = 't'::regclass AND i.indisunique AND NOT i.indisprimary ORDER BY 1"
+        f"WHERE i.indrelid = '{table}'::regclass AND i.indisunique AND NOT i.indisprimary ORDER BY 1"
     )
     return [row[0] for row in rows]
 
 
-@pytest.mark.parametrize("case", INDEXES)
-def test_a_unique_key_becomes_one_of_live_rows(migration: Migration, case: str) -> None:
-    columns, further, wanted = INDEXES[case]
+def test_unique_keys_become_keys_of_live_rows(migration: Migration) -> None:
     database = migration.database
-    database.execute(f"CREATE TABLE t (id int PRIMARY KEY, {columns}, {STAMPS}); {further}")
+    for number, (columns, further, _) in enumerate(INDEXES.values()):
+        database.execute(
+            f"CREATE SCHEMA s{number}; SET search_path = s{number};"
+            f"CREATE TABLE t (id int PRIMARY KEY, {columns}, {STAMPS}); {further}"
+        )
+    migration.configure(f'[tables."s*.t"]\n{STAMPED}')
     before = migration.dump()
     migration.run("--only", "unique")
-    assert shown(database) == [wanted]
+    for number, (case, (_, _, wanted)) in enumerate(INDEXES.items()):
+        assert (case, shown(database, f"s{number}.t")) == (case, [wanted])
     assert migration.ids("--only", "unique") == []
     migration.run("--down")
     assert migration.dump() == before
@@ -120,33 +124,27 @@ def test_comments_stay_with_the_key(migration: Migration) -> None:
     assert database.execute(constraint) == [("it's theirs",)]
 
 
-@pytest.mark.parametrize(
-    ("tables", "reason"),
-    [
-        (
-            f"CREATE TABLE t (id int PRIMARY KEY, a text UNIQUE, {STAMPS}); CREATE TABLE u (a text REFERENCES t (a))",
-            'foreign keys refer to it: "u_a_fkey"',
-        ),
-        (f"CREATE TABLE t (id int PRIMARY KEY, a text UNIQUE DEFERRABLE, {STAMPS})", "deferrable"),
-        (
-            f"CREATE TABLE t (id int PRIMARY KEY, a text UNIQUE, {STAMPS}); CLUSTER t USING t_a_key",
-            "clustered",
-        ),
-        (
-            f"CREATE TABLE t (id int PRIMARY KEY, r int4range, EXCLUDE USING gist (r WITH &&), {STAMPS})",
-            "--exclusions",
-        ),
-    ],
-)
-def test_a_key_that_cannot_be_replaced_is_left_and_named(
-    migration: Migration, tables: str, reason: str
-) -> None:
-    migration.database.execute(tables)
+LEFT = {
+    'foreign keys refer to it: "u_a_fkey"': "a text UNIQUE, {stamps}); CREATE TABLE s0.u (a text REFERENCES s0.t (a))",
+    "deferrable": "a text UNIQUE DEFERRABLE, {stamps})",
+    "clustered": "a text UNIQUE, {stamps}); CLUSTER s2.t USING t_a_key",
+    "--exclusions": "r int4range, EXCLUDE USING gist (r WITH &&), {stamps})",
+}
+"""Why a key stays as it is, to the rest of the CREATE TABLE of schema s0, s1, ..."""
+
+
+def test_keys_that_cannot_be_replaced_are_left_and_named(migration: Migration) -> None:
+    for number, rest in enumerate(LEFT.values()):
+        migration.database.execute(
+            f"CREATE SCHEMA s{number}; CREATE TABLE s{number}.t (id int PRIMARY KEY, {rest.format(stamps=STAMPS)}"
+        )
+    migration.configure(f'[tables."s*.t"]\n{STAMPED}')
     plan = migration.plan("--only", "unique")
     assert plan["steps"] == []
-    (remark,) = plan["remarks"]
-    assert remark["table"] == "public.t"
-    assert reason in remark["message"]
+    told = {remark["table"]: remark["message"] for remark in plan["remarks"]}
+    assert len(told) == len(plan["remarks"]) == len(LEFT)
+    for number, reason in enumerate(LEFT):
+        assert reason in told[f"s{number}.t"]
 
 
 def test_an_exclusion_constraint_is_rebuilt_if_asked_for(migration: Migration) -> None:
