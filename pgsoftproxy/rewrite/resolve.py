@@ -31,12 +31,18 @@ class Surroundings:
     sent: bool = False
     values: Values = field(init=False, repr=False, compare=False)
     """The tracked variables' values in effect."""
+    _named: dict[tuple[str, str | None], Relation | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What names are known to mean here; all that this depends on is immutable."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", self.context.values)
 
     def about_to_be_sent(self) -> "Surroundings":
         """Return the surroundings of a text that is to go out."""
+        if not self.values.temporary:
+            return self
         return Surroundings(self.policy, self.context, self.foreseen, sent=True)
 
     @property
@@ -55,7 +61,10 @@ class Surroundings:
 
     def relation(self, node: Node) -> Relation | None:
         """Return the relation that a RangeVar names, if it is one that the policy knows of."""
-        return self.named(node["relname"], node.get("schemaname"))
+        key = node["relname"], node.get("schemaname")
+        if key not in self._named:
+            self._named[key] = self.named(*key)
+        return self._named[key]
 
     def named(self, name: str, schema: str | None) -> Relation | None:
         """Return the relation of the policy that a name means, None if it is none of them.

@@ -89,24 +89,24 @@ def _rewrite(sql: str, policy: Policy, context: Context) -> Plan:
         statements = parse(sql)
     except StatementRefused as error:
         return _refused(Kind.INVALID, error.refusal)
-    text = Text(sql)
+    text = Text(sql, alone=len(statements) == 1)
     plans: list[StatementPlan] = []
     edits = EditList()
     cacheable = True
     private = context.values.private
     foresight = Foresight(policy, context.values.touched)
     for number, raw in enumerate(statements):
-        surroundings = _surroundings(raw, foresight, context)
+        surroundings = _surroundings(raw, foresight, context) if number else Surroundings(policy, context)
         outcome = _plan_statement(text, raw, surroundings)
         if context.values.private != private and outcome.plan.depends:
             outcome = _beyond_private(outcome)
         plans.append(outcome.plan)
         if outcome.plan.refusal is not None:
-            if len(statements) == 1:
+            if text.alone:
                 return Refused(tuple(plans), outcome.plan.refusal)
             _replace_statement(text, raw, edits)
             continue
-        if len(statements) == 1:
+        if text.alone:
             edits = outcome.edits
         else:
             edits.update(outcome.edits)
@@ -155,7 +155,7 @@ def _assemble(text: Text, plans: list[StatementPlan], edits: EditList, cacheable
     if not edits:
         return Forward(tuple(plans), cacheable)
     ordered = edits.edits(text.sql)
-    return Rewritten(tuple(plans), apply_edits(text.sql, ordered), ordered, cacheable)
+    return Rewritten(tuple(plans), text.proven or apply_edits(text.sql, ordered), ordered, cacheable)
 
 
 def _replace_statement(text: Text, raw: Node, edits: EditList) -> None:

@@ -11,10 +11,14 @@ from pgsoftproxy.rewrite.tree import Node
 class Text:
     """One client text with its tokens, which are scanned only where they are needed."""
 
-    def __init__(self, sql: str) -> None:
+    def __init__(self, sql: str, *, alone: bool = False) -> None:
         self.sql = sql
+        self.alone = alone
+        """Whether it is of one statement."""
         self.has_directives = INTRODUCTION in sql.lower()
         """Whether a comment of the text may hold a directive."""
+        self.proven: str | None = None
+        """What is sent for the whole text, if that was asked for."""
         self._tokens: Tokens | None = None
 
     @property
@@ -39,6 +43,9 @@ class Text:
 
     def sent(self, raw: Node, edits: EditList) -> str:
         """Return what is sent for one statement of the text, alone."""
+        if self.alone:
+            self.proven = apply_edits(self.sql, edits.edits(self.sql))
+            return self.proven
         first, last = self.span(raw)
         start, end = self.tokens.starts[first], self.tokens.ends[last]
         return apply_edits(self.sql, edits.edits(self.sql), start, end)

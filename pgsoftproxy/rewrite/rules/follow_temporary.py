@@ -13,7 +13,7 @@ from pgsoftproxy.rewrite.edits import EditList
 from pgsoftproxy.rewrite.resolve import TEMPORARY_SCHEMA, Surroundings
 from pgsoftproxy.rewrite.scope import Reference
 from pgsoftproxy.rewrite.tokens import COMMA, Tokens, Uncertain
-from pgsoftproxy.rewrite.tree import Node, strings, tagged, unwrapped
+from pgsoftproxy.rewrite.tree import QUERIES, Node, strings, tagged, unwrapped
 
 PREFIX = f"{TEMPORARY_SCHEMA}."
 MAKING = {
@@ -61,6 +61,8 @@ def makes_temporary(statement: Node, surroundings: Surroundings) -> bool:
 def follow_temporary(statement: Node, surroundings: Surroundings) -> tuple[ChangesTemporary, ...]:
     """Return what a statement changes of the temporary relations whose names matter."""
     tag, fields = tagged(statement)
+    if tag in QUERIES and "intoClause" not in fields:
+        return ()
     if tag == "DiscardStmt":
         return (ChangesTemporary(dropped=None),) if fields["target"] == "DISCARD_TEMP" else ()
     if tag in {"DropStmt", "RenameStmt"}:
