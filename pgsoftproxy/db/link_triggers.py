@@ -1,7 +1,7 @@
 """What one parent's links need in the database: functions and triggers on it and on the tables that refer to it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 
@@ -28,6 +28,8 @@ from pgsoftproxy.model.links import Link, Reaction, short_name
 from pgsoftproxy.model.policy import Protection
 
 IN_SCAN_ORDER = " SET enable_hashjoin = off SET enable_mergejoin = off"
+DEEPEST = 9
+"""As deep as names of triggers tell, by one digit."""
 CACHED = 20_000
 """Texts are composed anew with every reading of a catalog otherwise."""
 
@@ -40,18 +42,70 @@ class Order(Enum):
     TANGLED = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A table that keys refer to: the links towards it, and its partitions.
+
+    Where its rows can be deleted under the name of a table above, or a statement that names it deletes rows that are
+    not its own, its triggers are a row's: `above` are the tables above, `inherited` the links towards those of them
+    that it is a partition of, with its own, in their order.
+    """
+
+    links: tuple[Link, ...]
+    order: Order
+    partitions: tuple[Relation, ...] = ()
+    by_rows: bool = False
+    above: tuple[int, ...] = ()
+    inherited: tuple[Link, ...] = ()
+
+    @property
+    def relation(self) -> Relation:
+        """Return the table."""
+        return self.links[0].parent.relation
+
+
 @lru_cache(maxsize=CACHED)
-def of_links(
-    links: tuple[Link, ...], order: Order, partitions: tuple[Relation, ...], server_version: int
-) -> tuple[Definition, ...]:
+def of_parent(parent: Parent, server_version: int) -> tuple[Definition, ...]:
     """Return all that deleting from one parent needs."""
-    parent = links[0].parent.relation
-    made = [*_of_parent(links, order, server_version), *_on_parent(links, (parent, *partitions))]
+    links = parent.links
+    if parent.by_rows:
+        made = [*_by_rows(parent, server_version)]
+    else:
+        made = [*_acts(links, parent.order, server_version), *_on_parent(links, parent)]
     made += [one for link in links if link.reaction is not Reaction.PARENT_ONLY for one in _of_child(link)]
-    return tuple(replace(one, of=(parent.oid,)) for one in made)
+    return tuple(replace(one, of=(parent.relation.oid, *parent.above)) for one in made)
 
 
-def _of_parent(links: tuple[Link, ...], order: Order, server_version: int) -> Iterator[Definition]:
+def _by_rows(parent: Parent, server_version: int) -> Iterator[Definition]:
+    """Yield what acts on each row when it is deleted.
+
+    A NO ACTION key towards such a table does not wait. Those towards tables above that may are left to these.
+    """
+    end, relation = parent.links[0].parent, parent.relation
+    protection = _protection(parent.links[0])
+    links = tuple(
+        replace(link, parent=end, deferrable=False)
+        for link in parent.inherited
+        if link.parent == end or not link.waits
+    )
+    yield from _acts(links, parent.order, server_version)
+    work = short_name(relation.name, relation.label)
+    columns = sent_columns(links, protection)
+    given = "gen_random_uuid()"
+    if protection.deletion_id is not None:
+        given = "coalesce({id}, gen_random_uuid())"
+    id_ = sql.SQL(given).format(id=sql.Identifier("new", protection.deletion_id or ""))
+    go_down = _go_down(work, parent.order, id_, texts.NO_MORE_DUE_UNLESS_WITHIN)
+    body = texts.GONE.format(parent=_object("new", columns), go_down=go_down)
+    yield function(f"gone_{work}", "", "trigger", body)
+    # Of two tables above a row, the nearest acts first: it knows the keys towards both.
+    name = f"pgsoftproxy_{DEEPEST - min(len(parent.above), DEEPEST)}_{work}"
+    text = "AFTER UPDATE ON {on}\nFOR EACH ROW WHEN ({when}) EXECUTE FUNCTION {call}"
+    when = joined([is_live("old", protection), is_deleted("new", protection)], " AND ")
+    yield trigger(name, relation, text, when=when, call=called(f"gone_{work}"))
+
+
+def _acts(links: tuple[Link, ...], order: Order, server_version: int) -> Iterator[Definition]:
     parent = links[0].parent.relation
     protection = _protection(links[0])
     name = short_name(parent.name, parent.label)
@@ -69,12 +123,14 @@ def _of_parent(links: tuple[Link, ...], order: Order, server_version: int) -> It
         yield function(f"check_{name}", "jsonb", "void", _body(step for _, step in checks))
         acts.insert(0, texts.CHECK_SINGLY.format(held=held, check=sql.Identifier(f"check_{name}")))
     yield function(f"act_{name}", "jsonb, uuid", "void", _body(acts))
-    yield function(f"deleted_{name}", "", "trigger", _deleted(links, columns, order))
 
 
-def _on_parent(links: tuple[Link, ...], family: tuple[Relation, ...]) -> Iterator[Definition]:
+def _on_parent(links: tuple[Link, ...], parent: Parent) -> Iterator[Definition]:
     protection = _protection(links[0])
-    name = short_name(family[0].name, family[0].label)
+    family = (parent.relation, *parent.partitions)
+    name = short_name(parent.relation.name, parent.relation.label)
+    body = _deleted(links, sent_columns(links, protection), parent.order)
+    yield function(f"deleted_{name}", "", "trigger", body)
     # A statement that names a partition fires the triggers of that partition, not of the table it is part of.
     for relation in (one for one in family if one.kind is not RelationKind.FOREIGN):
         text = (
@@ -100,7 +156,6 @@ def _deleted(links: tuple[Link, ...], columns: tuple[Column, ...], order: Order)
     protection = _protection(links[0])
     relation = protection.relation
     work = short_name(relation.name, relation.label)
-    tangled = order is Order.TANGLED
     keys = list(dict.fromkeys(pair.referenced for link in links for pair in link.pairs))
     exactly = sql.SQL(
         "SELECT jsonb_agg({}) FROM n WHERE {} AND NOT EXISTS (SELECT FROM o WHERE {} AND {})"
@@ -112,20 +167,29 @@ def _deleted(links: tuple[Link, ...], columns: tuple[Column, ...], order: Order)
         given = (
             "coalesce((SELECT {id} FROM n WHERE {deleted} AND {id} IS NOT NULL LIMIT 1), gen_random_uuid())"
         )
-    form = texts.ACT_SINGLY if tangled else texts.ACT
+    id_ = sql.SQL(given).format(
+        id=sql.Identifier("n", protection.deletion_id or ""), deleted=is_deleted("n", protection)
+    )
     return texts.DELETED.format(
         end_statement=sql.SQL(texts.END_STATEMENT if any(link.waits for link in links) else ""),
         is_deleted=is_deleted("n", protection),
         was_deleted=is_deleted("o", protection),
         exactly=sql.Literal(exactly.as_string(None)),
         parent=_object("n", columns),
+        go_down=_go_down(work, order, id_, texts.NO_MORE_DUE),
+    )
+
+
+def _go_down(work: str, order: Order, id_: sql.Composable, no_more_due: str) -> sql.Composable:
+    tangled = order is Order.TANGLED
+    return texts.GO_DOWN.format(
         work=sql.Literal(work),
-        id=sql.SQL(given).format(
-            id=sql.Identifier("n", protection.deletion_id or ""), deleted=is_deleted("n", protection)
+        id=id_,
+        act=sql.SQL(texts.ACT_SINGLY if tangled else texts.ACT).format(
+            act=sql.Identifier(f"act1_{work}" if tangled else f"act_{work}")
         ),
-        act=sql.SQL(form).format(act=sql.Identifier(f"act1_{work}" if tangled else f"act_{work}")),
         tangled=sql.Literal(tangled),
-        no_more_due=sql.SQL(texts.NO_MORE_DUE),
+        no_more_due=sql.SQL(no_more_due),
     )
 
 

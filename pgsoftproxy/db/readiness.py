@@ -10,7 +10,7 @@ from pgsoftproxy.db.definition import Definition
 from pgsoftproxy.db.restore_function import NAME
 from pgsoftproxy.db.triggers import KEEP, definitions, key_index
 from pgsoftproxy.model.catalog import Catalog
-from pgsoftproxy.model.links import KeyRule, Reaction, find_links
+from pgsoftproxy.model.links import KeyRule, find_links
 from pgsoftproxy.model.policy import Mode, Policy, Problem
 from pgsoftproxy.model.reach import destroying
 
@@ -23,9 +23,9 @@ KEEPING = frozenset({"keep", "keep_rows"})
 def with_links(policy: Policy, rules: Iterable[KeyRule]) -> tuple[Policy, tuple[Problem, ...]]:
     """Return the policy with what its links lack in the database, and what the catalog lacks for the rules.
 
-    `unready` maps each parent that must not be deleted from, and its partitions, to what is missing; so what is above
-    a partition that is a parent by itself. `destroying`
-    leaves out the parents whose cascade meets a table only where a guard keeps the rows.
+    `unready` maps each parent that must not be deleted from, its partitions, and the tables above whose names its rows
+    go by too, to what is missing. `destroying` leaves out the parents whose cascade meets a table only where a guard
+    keeps the rows.
     """
     links, problems = find_links(policy, rules)
     catalog = policy.catalog
@@ -43,13 +43,7 @@ def with_links(policy: Policy, rules: Iterable[KeyRule]) -> tuple[Policy, tuple[
             missing = "a unique index with the deletion column"
         if missing is not None:
             family = (oid, *(child.oid for child in catalog.descendants(oid) if child.is_partition))
-            unready.update(dict.fromkeys(family, missing))
-    for oid, own in links.by_parent.items():
-        relation = catalog.relations[oid]
-        if relation.is_partition and any(link.reaction is not Reaction.PARENT_ONLY for link in own):
-            # The triggers of a statement fire for the table that it names, not for the partitions that hold its rows.
-            missing = f'triggers for partition "{relation.label}" when the rows of the whole table go'
-            unready.update({above: missing for above in catalog.ancestors(oid) if above not in unready})
+            unready.update(dict.fromkeys((*catalog.ancestors(oid), *family), missing))
     kept = set() if any(one.name in KEEPING for one in lacking) else _kept(made, catalog)
     hidden = {
         oid: protection.label

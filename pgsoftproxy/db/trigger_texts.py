@@ -87,6 +87,27 @@ BEGIN{end_statement}
   IF gone IS NULL THEN
     RETURN NULL;
   END IF;
+{go_down}
+  RETURN NULL;
+END
+""")
+
+GONE = sql.SQL("""
+DECLARE
+  gone jsonb := jsonb_build_array({parent});
+  context text;
+  id uuid;
+BEGIN
+{go_down}
+  RETURN NULL;
+END
+""")
+"""Of one row, in a tree of which other tables are parents by themselves or can be named: a row's trigger fires on the
+table that has the row, whatever table the statement names. It acts at once, as the server does; the trigger of the
+statement, if the tree's top has one, then finds nothing left to do for the row."""
+
+GO_DOWN = sql.SQL(
+    """
   IF strpos(current_setting('pgsoftproxy.refused_levels', true), current_setting('transaction_isolation')) > 0 THEN
     RAISE EXCEPTION USING ERRCODE = '0A000', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
       MESSAGE = format('rows of table "%s.%s" are not deleted softly under %s',
@@ -101,10 +122,8 @@ BEGIN{end_statement}
   END IF;
   id := {id};
   {act}
-  PERFORM pgsoftproxy.drain(id, {tangled});{no_more_due}
-  RETURN NULL;
-END
-""")
+  PERFORM pgsoftproxy.drain(id, {tangled});{no_more_due}""".removeprefix("\n")
+)
 
 ACT = "PERFORM pgsoftproxy.{act}(gone, id);"
 ACT_SINGLY = "PERFORM pgsoftproxy.{act}(jsonb_build_array(e), id) FROM jsonb_array_elements(gone) AS e;"
@@ -113,6 +132,11 @@ CHECK_SINGLY = sql.SQL("""IF {held} THEN
   END IF;""")
 NO_MORE_DUE = """
   PERFORM set_config('pgsoftproxy.due', '', true);"""
+NO_MORE_DUE_UNLESS_WITHIN = """
+  IF coalesce(current_setting('pgsoftproxy.statements', true), '') = '' THEN
+    PERFORM set_config('pgsoftproxy.due', '', true);
+  END IF;"""
+"""After one row: where the statement's own trigger is still to come, it needs to know what is due."""
 
 KEPT = sql.SQL("""
 DECLARE

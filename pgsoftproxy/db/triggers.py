@@ -8,9 +8,9 @@ from psycopg import sql
 from pgsoftproxy.db import trigger_texts as texts
 from pgsoftproxy.db.definition import Definition, called, function, pairs, trigger
 from pgsoftproxy.db.link_sql import is_deleted, is_live, joined, table
-from pgsoftproxy.db.link_triggers import CACHED, Order, of_links
+from pgsoftproxy.db.link_triggers import CACHED, Order, Parent, of_parent
 from pgsoftproxy.db.restore_function import restore_function
-from pgsoftproxy.model.catalog import Relation, RelationKind
+from pgsoftproxy.model.catalog import Catalog, Relation, RelationKind
 from pgsoftproxy.model.links import Link, Links, primary_key, short_name
 from pgsoftproxy.model.policy import ColumnKind, Mode, Policy, Protection
 
@@ -31,16 +31,28 @@ def _definitions(policy: Policy, links: Links) -> Iterator[Definition]:
     yield function("keep_rows", "", "trigger", texts.KEEP_ROWS)
     singly = links.taken_singly()
     for own in links.by_parent.values():
-        parent = own[0].parent.relation.oid
-        family = [child for child in catalog.descendants(parent) if child.is_partition]
-        order = Order.TANGLED if links.is_tangled(parent) else Order.BELOW if parent in singly else Order.SETS
-        yield from of_links(own, order, tuple(family), catalog.server_version)
+        relation = own[0].parent.relation
+        tangled = links.is_tangled(relation.oid)
+        order = Order.TANGLED if tangled else Order.BELOW if relation.oid in singly else Order.SETS
+        yield from of_parent(_parent(own, order, (catalog, links)), catalog.server_version)
     for protection in policy.protections.values():
         if protection.mode is Mode.ENFORCE and protection.relation.kind is not RelationKind.FOREIGN:
             yield from _of_protected(protection, _top(protection.relation, policy))
     restore = restore_function(policy, links)
     if restore is not None:
         yield restore
+
+
+def _parent(own: tuple[Link, ...], order: Order, among: tuple[Catalog, Links]) -> Parent:
+    catalog, links = among
+    relation = own[0].parent.relation
+    below = tuple(catalog.descendants(relation.oid))
+    partitions = tuple(child for child in below if child.is_partition)
+    if not relation.parents and len(partitions) == len(below):
+        return Parent(own, order, partitions)
+    above = tuple(catalog.ancestors(relation.oid))
+    whole = above if relation.is_partition else ()
+    return Parent(own, order, partitions, True, above, links.towards({relation.oid, *whole}))
 
 
 def _top(relation: Relation, policy: Policy) -> Relation:

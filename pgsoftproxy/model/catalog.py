@@ -186,6 +186,17 @@ class Catalog:
                 todo.extend(self.relations[parent].parents)
         return found
 
+    def tree(self, oid: int) -> set[int]:
+        """Return a relation with all that hang together with it by partitioning and inheritance."""
+        found: set[int] = set()
+        todo = [oid]
+        while todo:
+            one = todo.pop()
+            if one not in found and one in self.relations:
+                found.add(one)
+                todo += [*self.relations[one].parents, *self._children.get(one, ())]
+        return found
+
     def descendants(self, oid: int) -> Iterator[Relation]:
         """Yield every partition and inheritance child below a relation, each once."""
         seen: set[int] = set()

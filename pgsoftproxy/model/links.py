@@ -4,7 +4,7 @@ Values and pure functions over a policy; must not know SQL. `db.triggers` makes 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -146,9 +146,15 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """All links of one database, by the oid of the parent, in the order in which the server's own triggers fire."""
+    """All links of one database, by the oid of the parent, in the order in which the server's own triggers fire.
+
+    Rows of one partition tree or inheritance tree may be deleted under several names: `tops` maps each table of one
+    to the table that stands for it, `by_top` has the links towards any of its tables.
+    """
 
     by_parent: Mapping[int, tuple[Link, ...]] = field(default_factory=dict)
+    by_top: Mapping[int, tuple[Link, ...]] = field(default_factory=dict)
+    tops: Mapping[int, int] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Link]:
         for links in self.by_parent.values():
@@ -161,22 +167,31 @@ class Links:
 
     def taken_singly(self) -> frozenset[int]:
         """Return the tables whose rows are taken one by one in some deletion: a tangled one, or one below."""
-        roots = (oid for oid in self.by_parent if self.is_tangled(oid))
-        return frozenset(oid for root in roots for oid in self._reach(root)[0])
+        roots = [top for top in self.by_top if self.is_tangled(top)]
+        reached = {top for root in roots for top in self._reach(root)[0]}
+        return frozenset(oid for oid in self.by_parent if self._top(oid) in reached)
+
+    def towards(self, parents: Collection[int]) -> tuple[Link, ...]:
+        """Return the links towards some tables of one tree."""
+        tops = {self._top(oid) for oid in parents}
+        return tuple(link for top in tops for link in self.by_top[top] if link.parent.relation.oid in parents)
+
+    def _top(self, oid: int) -> int:
+        return self.tops.get(oid, oid)
 
     def _reach(self, root: int) -> tuple[set[int], set[int], set[int]]:
-        """Return the tables that a deletion goes down to, those that it changes, and those that it checks."""
+        """Return the trees that a deletion goes down to, those that it changes, and those that it checks."""
         reached: set[int] = set()
         touched: set[int] = set()
         checked: set[int] = set()
-        todo = [root]
+        todo = [self._top(root)]
         while todo:
             oid = todo.pop()
             if oid in reached:
                 continue
             reached.add(oid)
-            for link in self.by_parent.get(oid, ()):
-                child = link.child.relation.oid
+            for link in self.by_top.get(oid, ()):
+                child = self._top(link.child.relation.oid)
                 if link.checks:
                     checked.add(child)
                 if link.acts:
@@ -201,7 +216,7 @@ def find_links(policy: Policy, rules: Iterable[KeyRule] = ()) -> tuple[Links, tu
             draft.add(_declared(rule, draft))
         elif rule.columns or rule.referenced or rule.type_column or rule.type_value is not None:
             draft.problem(rule, f'key "{rule.name}" of table "{rule.table}" is declared without "references"')
-    return Links({oid: tuple(links) for oid, links in draft.links.items()}), tuple(draft.problems)
+    return draft.done(), tuple(draft.problems)
 
 
 class _Draft:
@@ -209,7 +224,7 @@ class _Draft:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.links: dict[int, list[Link]] = {}
+        self.links: list[Link] = []
         self.problems: list[Problem] = []
 
     @property
@@ -224,10 +239,31 @@ class _Draft:
     def add(self, link: Link | None) -> None:
         protection = link.parent.protection if link is not None else None
         if link is not None and protection is not None and protection.relations is Relations.REQUIRE:
-            self.links.setdefault(link.parent.relation.oid, []).append(link)
+            self.links.append(link)
+
+    def done(self) -> Links:
+        tops = _tops(self.catalog)
+        by_parent: dict[int, tuple[Link, ...]] = {}
+        by_top: dict[int, tuple[Link, ...]] = {}
+        for link in self.links:
+            oid = link.parent.relation.oid
+            by_parent[oid] = (*by_parent.get(oid, ()), link)
+            top = tops.get(oid, oid)
+            by_top[top] = (*by_top.get(top, ()), link)
+        return Links(by_parent, by_top, tops)
 
     def problem(self, rule: KeyRule, message: str) -> None:
         self.problems.append(Problem(rule.origin, message))
+
+
+def _tops(catalog: Catalog) -> dict[int, int]:
+    """Map the tables that have parents, and these, to the one that stands for all that hang together."""
+    tops: dict[int, int] = {}
+    for relation in catalog.relations.values():
+        if relation.oid not in tops and relation.parents:
+            whole = catalog.tree(relation.oid)
+            tops.update(dict.fromkeys(whole, min(whole)))
+    return tops
 
 
 def _from_key(key: ForeignKey, word: KeyRule | None, draft: _Draft) -> Link:

@@ -61,28 +61,6 @@ def test_with_the_triggers_deletions_go_down_and_stop_where_rows_would_be_remove
             client.execute("INSERT INTO orders VALUES (3, 2)")
 
 
-def test_deleting_from_a_table_is_refused_where_keys_refer_to_one_of_its_partitions(
-    database: Database, start_proxy: Start
-) -> None:
-    stamps = "deleted_at timestamptz, deleted_by text, deletion_id uuid"
-    database.execute(f"""
-        CREATE TABLE p (id int, part int, {stamps}, PRIMARY KEY (id, part)) PARTITION BY LIST (part);
-        CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
-        CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2);
-        CREATE TABLE q (id int PRIMARY KEY, a int, b int, {stamps},
-            FOREIGN KEY (a, b) REFERENCES p1 ON DELETE CASCADE);
-        INSERT INTO p VALUES (1, 1), (2, 2); INSERT INTO q VALUES (1, 1, 1)""")
-    equip(database.dsn)
-    proxy = start_proxy(database, CONFIG, **REQUIRE)
-    with psycopg.connect(proxy.dsn(), autocommit=True) as client:
-        with pytest.raises(psycopg.errors.FeatureNotSupported, match=r'triggers for partition "public\.p1"'):
-            client.execute("DELETE FROM p WHERE id = 1")
-        assert client.execute("SELECT id FROM q").fetchall() == [(1,)]
-        assert client.execute("DELETE FROM p2").statusmessage == "DELETE 1"
-        assert client.execute("DELETE FROM p1").statusmessage == "DELETE 1"
-        assert client.execute("SELECT id FROM q").fetchall() == []
-
-
 def test_a_table_may_leave_the_rows_that_refer_to_its_own_alone(
     database: Database, start_proxy: Start
 ) -> None:
