@@ -16,7 +16,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
 KERNEL = ROOT / "pgsoftproxy" / "kernel"
-MODULES = ("lane", "wires", "selector")
+MODULES = ("mask", "lane", "wires", "selector")
 
 
 def compile_kernel() -> list[Path]:

@@ -150,7 +150,7 @@ class App:
             SessionLimits(statement_bytes=limits.statement_bytes),
             Timeouts(limits.login_timeout, limits.idle_timeout),
         )
-        self._metrics.figures.shelf_hits = services.shelves.hits
+        self._metrics.figures.shelf_hits, self._metrics.figures.shelf_shape_hits = services.shelves.hits
         return services
 
     async def _open_catalog(self) -> None:

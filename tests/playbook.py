@@ -166,13 +166,17 @@ class Opening:
     def __call__(self, heard: Heard | None = None) -> Session:
         """Return a session that is ready for its first statement."""
         session = fresh(heard, self.limits, self.texts, self.shelves)
+        self.open(session)
+        return session
+
+    def open(self, session: Core) -> None:
+        """Lead a session to where it is ready for its first statement."""
         session.from_client(startup(self.parameters))
         session.connected(self.policy)
         statuses = [status(name, value) for name, value in self.reported.items()]
         session.from_upstream(b"".join((AUTHENTICATED, *statuses, ready())))
         drain(session)
         assert session.idle
-        return session
 
 
 SUPPORT = Opening({"user": "support"})
@@ -264,13 +268,13 @@ def fatal(sqlstate: str, message: str, hint: str | None = None) -> bytes:
     return backend.refusal(Refusal(sqlstate, message, hint), b"FATAL", "utf-8")
 
 
-def ask(session: Session, *frames: bytes) -> bytes:
+def ask(session: Core, *frames: bytes) -> bytes:
     """Send as the client; return what goes upstream."""
     session.from_client(b"".join(frames))
     return drain(session)[1]
 
 
-def answer(session: Session, *frames: bytes) -> bytes:
+def answer(session: Core, *frames: bytes) -> bytes:
     """Send as the server; return what goes to the client."""
     session.from_upstream(b"".join(frames))
     return drain(session)[0]

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pgsoftproxy.kernel.lane import Cell, Known, Lane
+    from pgsoftproxy.kernel.mask import Masks
     from pgsoftproxy.kernel.selector import Selector
     from pgsoftproxy.kernel.wires import Wire
 
-__all__ = ["COMPILED", "Cell", "Known", "Lane", "Selector", "Wire"]
+__all__ = ["COMPILED", "Cell", "Known", "Lane", "Masks", "Selector", "Wire"]
 
 CHOICES = ("compiled", "python")
+MODULES = ("mask", "lane", "wires", "selector")
 
 
 def _compiled(choice: str | None) -> bool:
@@ -24,7 +26,8 @@ def _compiled(choice: str | None) -> bool:
     if choice == "python":
         return False
     try:
-        import_module("pgsoftproxy.kernel._lane")
+        for name in MODULES:
+            import_module(f"pgsoftproxy.kernel._{name}")
     except ModuleNotFoundError:
         if choice is not None:
             raise ImportError(
@@ -41,5 +44,6 @@ if not TYPE_CHECKING:
     _prefix = "pgsoftproxy.kernel._" if COMPILED else "pgsoftproxy.kernel."
     _lane = import_module(f"{_prefix}lane")
     Cell, Known, Lane = _lane.Cell, _lane.Known, _lane.Lane
+    Masks = import_module(f"{_prefix}mask").Masks
     Selector = import_module(f"{_prefix}selector").Selector
     Wire = import_module(f"{_prefix}wires").Wire

@@ -1,5 +1,8 @@
 # What `lane` is as C. In Python its classes are as they stand there.
 
+from pgsoftproxy.kernel._mask cimport Masks
+
+
 cdef class Cell:
     cdef public long long n
 
@@ -8,6 +11,7 @@ cdef class Known:
     cdef bint same
     cdef tuple statements
     cdef tuple cells
+    cdef tuple parts
     cdef public object script
     cdef public object source
 
@@ -25,6 +29,11 @@ cdef class Lane:
     cdef public int portal_is
     cdef object _observer
     cdef Cell _hits
+    cdef Cell _shape_hits
+    cdef Py_ssize_t _longest
+    cdef dict _shapes
+    cdef Masks _masks
+    cdef Py_ssize_t _shaped
     cdef object _role
     cdef dict _known
     cdef dict _statements
@@ -54,6 +63,7 @@ cdef class Lane:
     cpdef int client(self, bytearray data, Py_ssize_t size) except -1
     cpdef Py_ssize_t server(self, bytearray data, Py_ssize_t size) except -1
     cdef Known _prepared(self, bytes name)
+    cdef bytes _fill(self, Known known, object literals)
     cdef object _complete(self)
     cdef object _count(self, Known known)
     cdef object _settle(self)

@@ -56,8 +56,9 @@ class Cell:
 class Known:
     """What is plain: a Query or a Parse without a name by its frame, or what is prepared by its name.
 
-    `sent` goes out for the frame. `cells` count what its replies complete; None: `statements` are told one by one.
-    `source` is for the session, which makes the prepared statement of it.
+    `sent` goes out for the frame; of a shape, `parts` with the literals between them, or what came if there are none.
+    `cells` count what its replies complete; None: `statements` are told one by one. `source` is for the session,
+    which makes the prepared statement of it.
     """
 
     def __init__(
@@ -69,15 +70,25 @@ class Known:
         self.script = script
         self.cells = cells
         self.source = source
+        self.parts: tuple[bytes, ...] | None = None
+
+    def shaped(self, parts: tuple[bytes, ...] | None) -> Any:
+        """Make it what is known of a shape; return itself."""
+        self.parts = parts
+        self.same = parts is None
+        return self
 
 
 class Lane:
     """Carry one session's plain messages; the observer is told of each statement that is complete."""
 
-    def __init__(self, observer: Any, hits: Cell, pipeline: int) -> None:
+    def __init__(self, observer: Any, hits: tuple[Cell, Cell], masks: Any, limits: tuple[int, int]) -> None:
         self._observer = observer
-        self._hits = hits
-        self._pipeline = pipeline
+        self._hits, self._shape_hits = hits
+        self._pipeline, self._longest = limits
+        self._masks = masks
+        self._shapes: dict[bytes, Any] = {}
+        self._shaped = 0
         self.open = False
         self.strange = False
         self.out = b""
@@ -105,21 +116,21 @@ class Lane:
 
     def enter(
         self,
-        known: dict[bytes, Any],
+        known: tuple[dict[bytes, Any], dict[bytes, Any]],
         statements: dict[bytes, Any],
         terms: tuple[Any, Any, Any],
         status: cython.int,
     ) -> None:
         """Open the lane: nothing is owed, and the last ReadyForQuery said `status`.
 
-        `known` holds the frames that are plain under `terms`: context, version of the policy, and the session's role.
-        `statements` are the session's prepared ones.
+        `known` holds the frames and the shapes that are plain under `terms`: context, version of the policy, and the
+        session's role. `statements` are the session's prepared ones.
         """
         if not self._plans:
             self._codes = bytearray(CAPACITY)
             self._kinds = bytearray(MOST_KINDS)
             self._plans = [None] * CAPACITY
-        self._known = known
+        self._known, self._shapes = known
         self._statements = statements
         self._current.clear()
         self._context, self._version, self._role = terms
@@ -163,6 +174,8 @@ class Lane:
         head: cython.Py_ssize_t = self._head
         segment: cython.Py_ssize_t = self._segment
         texts: cython.Py_ssize_t = self._texts
+        shaped: cython.Py_ssize_t = self._shaped
+        literals: list[bytes] = []
         parsed: Known | None = self._parsed
         parsed_is: cython.int = self._parsed_is
         parsed_at: cython.Py_ssize_t = self._parsed_at
@@ -236,13 +249,23 @@ class Lane:
             elif kind == ord("P") or kind == ord("Q"):
                 plan = self._known.get(_cut(data, pos, end))
                 if plan is None:
-                    return 0
+                    # A text that came once may be of a shape that came before.
+                    if kind == ord("P") or data[end - 1] != 0 or length - 5 > self._longest:
+                        return 0
+                    literals = []
+                    name = self._masks.mask(data, pos + 5, end - 1, literals)
+                    if not name:
+                        return 0
+                    plan = self._shapes.get(name)
+                    if plan is None:
+                        return 0
+                    shaped += 1
                 texts += 1
                 if not plan.same:
                     if pieces is None:
                         pieces = []
                     pieces.append(_cut(data, mark, pos))
-                    pieces.append(plan.sent)
+                    pieces.append(plan.sent if plan.parts is None else self._fill(plan, literals))
                     mark = end
                 parsed_at = segment
                 if kind == ord("P"):
@@ -274,6 +297,7 @@ class Lane:
         self._tail = tail
         self._segment = segment
         self._texts = texts
+        self._shaped = shaped
         self._parsed = parsed
         self._parsed_is = parsed_is
         self._parsed_at = parsed_at
@@ -387,6 +411,18 @@ class Lane:
         self._current[name] = known
         return known
 
+    def _fill(self, known: Any, literals: Any) -> bytes:
+        """Return the Query of a shape with these literals."""
+        at: cython.Py_ssize_t
+        parts: tuple[bytes, ...] = known.parts
+        pieces: list[bytes] = [parts[0]]
+        for at in range(len(literals)):
+            pieces.append(literals[at])
+            pieces.append(parts[at + 1])
+        text: bytes = b"".join(pieces)
+        head: bytes = b"Q" + (len(text) + 5).to_bytes(4, "big")
+        return head + text + b"\0"
+
     def _complete(self) -> Any:
         """Nothing is owed any more: report what was done, forget how."""
         at: cython.Py_ssize_t
@@ -396,6 +432,7 @@ class Lane:
             if code in (EXECUTE, QUERY):
                 self._count(self._plans[at])
         self._hits.n += self._texts
+        self._shape_hits.n += self._shaped
         self._settle()
         return None
 
@@ -411,7 +448,7 @@ class Lane:
 
     def _settle(self) -> Any:
         self._head = self._tail = self._index = self._answers = self._logged = self._texts = 0
-        self.sent = 0
+        self.sent = self._shaped = 0
         self.log.clear()
         self.unnamed = self._parsed
         self.unnamed_is = self._parsed_is

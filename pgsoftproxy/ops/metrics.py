@@ -67,6 +67,7 @@ class Figures:
     bytes_from_client: Cell = field(default_factory=Cell)
     bytes_from_upstream: Cell = field(default_factory=Cell)
     shelf_hits: Cell = field(default_factory=Cell)
+    shelf_shape_hits: Cell = field(default_factory=Cell)
     upstream_connect_failures: int = 0
     session_crashes: int = 0
     names_deletion_column: int = 0
@@ -265,7 +266,9 @@ class _Counted(Collector):
             "plan_cache_hits", "Texts whose plan was cached.", cache.hits + self._metrics.figures.shelf_hits.n
         )
         words = "Texts whose plan was that of another text, which differs only in literals."
-        yield _counter("plan_cache_shape_hits", words, cache.shape_hits)
+        yield _counter(
+            "plan_cache_shape_hits", words, cache.shape_hits + self._metrics.figures.shelf_shape_hits.n
+        )
         yield _counter("plan_cache_misses", "Texts whose plan had to be made.", cache.misses)
         yield _counter("plan_cache_evictions", "Plans dropped to keep within the bound.", cache.evictions)
         yield _gauge("plan_cache_bytes", "Estimated size of the plan cache.", cache.bytes)

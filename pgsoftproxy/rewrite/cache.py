@@ -115,6 +115,11 @@ class Planner:
         assert not isinstance(plan, (Template, Pins))
         return plan
 
+    def template(self, shape: str, version: int, context: Context) -> Template | None:
+        """Return what all texts of a shape share, whatever their literals; None if there is no such thing yet."""
+        found = self._kept.get((shape, version, context))
+        return found if isinstance(found, Template) and not found.pins else None
+
     def job(self, key: Key, policy: Policy) -> "PlanJob":
         """Return the making of a plan as a job that may run in any thread; `finish` it in the planner's own."""
         return PlanJob(key, self._rewrite, policy, self._clock)

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pgsoftproxy.kernel import Known, Lane
 from pgsoftproxy.kernel.lane import GONE, THERE
 from pgsoftproxy.session.phase import Need
+from pgsoftproxy.session.shelves import Shelves
 from pgsoftproxy.session.state import State
 from pgsoftproxy.session.texts import Planned
 from pgsoftproxy.session.uses import prepare
 from pgsoftproxy.wire import backend, frontend
+from pgsoftproxy.wire.framing import HEADER
 
 _ANSWERS = {
     **{kind: backend.message(kind, b"") for kind in b"12nsTt"},
@@ -44,27 +46,44 @@ def enter(state: State, lane: Lane) -> None:
     status = ord("T") if state.in_transaction else backend.IDLE
     terms = tracker.context, state.policy.version, state.startup.user
     assert state.shelves is not None
-    lane.enter(state.shelf(state.shelves).known, state.statements.known, terms, status)
+    shelf = state.shelf(state.shelves)
+    lane.enter((shelf.known, shelf.shapes), state.statements.known, terms, status)
 
 
 def remember(state: State, frame: bytes, planned: Planned, given: tuple[bytes, bytes] | None = None) -> None:
     """Put a frame on the shelf if it is plain: a Query, or a Parse without a name, of the text and types `given`."""
-    shelves = state.shelves
-    if shelves is None or not shelves.wants(state.shelf(shelves), frame):
+    shelves, text = state.shelves, planned.sent
+    if shelves is None:
         return
-    text = planned.sent
     assert text is not None
+    shelf = state.shelf(shelves)
     if given is None:
-        sent = frontend.query(text)
-        source = None
+        _remember_shape(state, shelves, frame, planned)
+    if not shelves.wants(shelf, frame):
+        return
+    if given is None:
+        sent, source = frontend.query(text), None
     else:
-        sent = frontend.parse(b"", text, given[1])
-        source = planned, given
-    shelves.put(
-        state.shelf(shelves),
-        frame,
-        Known((frame, sent), planned.script, state.observer.cells(planned.script.statements), source),
-    )
+        sent, source = frontend.parse(b"", text, given[1]), (planned, given)
+    cells = state.observer.cells(planned.script.statements)
+    shelves.put(shelf, frame, Known((frame, sent), planned.script, cells, source))
+
+
+def _remember_shape(state: State, shelves: Shelves, frame: bytes, planned: Planned) -> None:
+    """Put the shape of a Query's text on the shelf, if the planner has a plan that all texts of the shape share."""
+    literals: list[bytes] = []
+    shape = shelves.masks.mask(bytearray(frame), HEADER, len(frame) - 1, literals)
+    shelf = state.shelf(shelves)
+    if not shape or not literals or shape in shelf.shapes:
+        return
+    template = state.planner.template(shape.decode(), state.policy.version, state.tracker.context)
+    if template is None or template.fill([literal.decode() for literal in literals]) != planned.plan:
+        return
+    if template.forward is None and not "".join(template.parts).isascii():
+        return
+    parts = None if template.forward is not None else tuple(part.encode() for part in template.parts[::2])
+    cells = state.observer.cells(planned.script.statements)
+    shelves.put_shape(shelf, shape, Known((frame, frame), planned.script, cells, None).shaped(parts))
 
 
 def leave(state: State, lane: Lane, feeds: tuple[Feed, Feed]) -> None:

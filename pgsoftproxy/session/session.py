@@ -31,7 +31,7 @@ class Session(Core):
     ) -> None:
         shelves = shelves or Shelves()
         super().__init__(planner, observer, limits, catalog_texts, shelves)
-        self.lane = Lane(observer, shelves.hits, limits.pipeline)
+        self.lane = Lane(observer, shelves.hits, shelves.masks, (limits.pipeline, limits.statement_bytes))
         self._lane_closed = False
 
     @property

@@ -6,7 +6,7 @@ context and the policy version that it was filled under, so that nothing on it c
 
 from collections import OrderedDict
 
-from pgsoftproxy.kernel import Cell, Known
+from pgsoftproxy.kernel import Cell, Known, Masks
 from pgsoftproxy.model.context import Context
 
 MOST_BYTES = 16 * 1024 * 1024
@@ -18,12 +18,13 @@ OVERHEAD = 700
 
 
 class Shelf:
-    """The frames of one context; `known` is what a lane looks into."""
+    """The frames and the shapes of texts of one context; a lane looks into both."""
 
-    __slots__ = ("known", "live", "seen")
+    __slots__ = ("known", "live", "seen", "shapes")
 
     def __init__(self) -> None:
         self.known: dict[bytes, Known] = {}
+        self.shapes: dict[bytes, Known] = {}
         self.seen: set[int] = set()  # hashes of frames that came once
         self.live = True
 
@@ -35,7 +36,11 @@ class Shelves:
         self._at_once = at_once
         self._shelves: OrderedDict[tuple[Context, int], Shelf] = OrderedDict()
         self._bytes = 0
-        self.hits = Cell()  # texts that were found on a shelf
+        self.masks = Masks()
+        self.hits = (
+            Cell(),
+            Cell(),
+        )  # texts that were found on a shelf, and those of them of which only the shape was
 
     def of(self, context: Context, version: int) -> Shelf:
         """Return the shelf of a context and a policy version."""
@@ -61,17 +66,26 @@ class Shelves:
 
     def put(self, shelf: Shelf, frame: bytes, known: Known) -> None:
         """Put a frame on a shelf; if there is no room, all shelves are emptied."""
+        self._put(shelf.known, frame, known)
+
+    def put_shape(self, shelf: Shelf, shape: bytes, known: Known) -> None:
+        """Put the shape of a text there."""
+        if shelf.live:
+            self._put(shelf.shapes, shape, known)
+
+    def _put(self, kept: dict[bytes, Known], frame: bytes, known: Known) -> None:
         weight = _weight(frame)
         if self._bytes + weight > MOST_BYTES:
             for other in self._shelves.values():
                 self._clear(other, live=True)
-        if frame not in shelf.known:
+        if frame not in kept:
             self._bytes += weight
-        shelf.known[frame] = known
+        kept[frame] = known
 
     def _clear(self, shelf: Shelf, *, live: bool) -> None:
-        self._bytes -= sum(map(_weight, shelf.known))
+        self._bytes -= sum(map(_weight, (*shelf.known, *shelf.shapes)))
         shelf.known.clear()
+        shelf.shapes.clear()
         shelf.seen.clear()
         shelf.live = live
 

@@ -12,7 +12,7 @@ import pytest
 from pgsoftproxy.kernel import CHOICES, COMPILED
 from tests.packages.dockerfile import ROOT
 
-MODULES = ("lane", "wires", "selector")
+MODULES = ("mask", "lane", "wires", "selector")
 
 SHOW = "import pgsoftproxy.kernel as k; print(k.COMPILED, k.Lane.__module__, k.Wire.__module__)"
 KERNEL = ROOT / "pgsoftproxy" / "kernel"

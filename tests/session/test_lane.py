@@ -5,7 +5,10 @@ from random import Random
 
 import pytest
 
-from pgsoftproxy.session.session import Session
+from pgsoftproxy.rewrite.cache import Planner
+from pgsoftproxy.rewrite.rewriter import rewrite
+from pgsoftproxy.session.core import Core
+from pgsoftproxy.session.session import Session, SessionLimits
 from pgsoftproxy.wire import frontend
 from tests.fuzz.offline import LIMITS, Offline, Planned, pieces_of
 from tests.fuzz.transcript import CLIENT, Transcript, load
@@ -149,3 +152,58 @@ def test_recorded_conversations_come_out_as_from_the_core_alone(transcript: Tran
     for way in ("whole", "whole", "random", "random"):
         run = Offline(planner, LIMITS[0], lazy=False)
         assert run.run(transcript.turns, pieces_of(rng, way), CLIENT) == alone
+
+
+PATTERNS = (
+    "SELECT id FROM app.users WHERE id = %d",
+    "SELECT id FROM app.users u LEFT JOIN app.logs l ON l.id = u.id AND u.id > -%d WHERE l.id < %d OR u.id=%d;",
+    "SELECT id, %d FROM app.users ORDER BY %d",
+    "SELECT id FROM app.users LIMIT %d OFFSET %d",
+    "SELECT id FROM app.users GROUP BY %d, id + %d",
+    "UPDATE app.users SET id = %d WHERE id IN (%d, %d)",
+    "INSERT INTO app.logs (id) VALUES (%d), (%d)",
+    "SELECT id FROM app.users WHERE id = %d -- %d",
+    "SELECT '%d' FROM app.users WHERE id = %d",
+    "SELECT id%d FROM app.users WHERE id = %d.5 OR id = .%d",
+    "SELECT id FROM app.users WHERE id = %de1",
+    "SELECT * FROM app.users TABLESAMPLE SYSTEM (%d)",
+    "SELECT %d; SELECT id FROM app.users WHERE id = %d",
+)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_texts_that_differ_in_integers_go_out_as_from_the_core_alone(pattern: str) -> None:
+    rng = Random(2)  # noqa: S311 - no secret
+    opening = Opening()
+    session = opening()
+    for size in (1, 1, 10, 10, 1000, 10**6, 10**9 - 1, 10**12, 1, 1000):
+        numbers = tuple(rng.randint(0, size) for _ in range(pattern.count("%d")))
+        text = frontend.query((pattern % numbers).encode())
+        told = [rows() for _ in range(pattern.count(";") + 1 - pattern.endswith(";"))]
+        alone = Core(Planner(rewrite, 0, lambda: 0.0, lambda seconds: None), Heard(), SessionLimits())
+        opening.open(alone)
+        assert ask(session, text) == ask(alone, text), numbers
+        assert answer(session, *told, ready()) == answer(alone, *told, ready())
+
+
+def test_a_text_of_a_known_shape_takes_the_lane_and_is_counted_as_found_by_its_shape() -> None:
+    session = Opening()()
+    shelves = session._state.shelves
+    assert shelves is not None
+    for number in range(9):
+        sent = ask(session, frontend.query(b"SELECT id FROM app.users WHERE id = %d" % number))
+        assert sent == frontend.query(
+            b"SELECT id FROM app.users WHERE app.users.deleted_at IS NULL AND (id = %d)" % number
+        )
+        answer(session, rows(), ready())
+    assert [cell.n for cell in shelves.hits] == [7, 7]
+
+
+def test_a_text_beyond_the_limit_is_refused_though_its_shape_is_known() -> None:
+    session = Opening(limits=SessionLimits(statement_bytes=40))()
+    for number in (1, 2, 3, 4):
+        ask(session, frontend.query(b"SELECT id FROM app.users WHERE id = %d" % number))
+        answer(session, rows(), ready())
+    assert b"pgsoftproxy_refuses" in ask(
+        session, frontend.query(b"SELECT id FROM app.users WHERE id = 123456789")
+    )
