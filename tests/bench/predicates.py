@@ -34,7 +34,7 @@ LEFT = (
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A statement with a parameter; `{where}`, `{a}` and `{b}` are where the predicates go that are written by hand."""
+    """A statement with a parameter; in its braces stands what is written by hand, or what stands there without."""
 
     name: str
     text: str
@@ -43,12 +43,12 @@ class Shape:
     @property
     def plain(self) -> str:
         """Return the text as an application writes it."""
-        return self.text.format(where="", a="", b="")
+        return self.text.format(where="", a="", b="", on="USING (bid)")
 
     def by_hand(self, where: str) -> str:
         """Return the text with its predicates."""
         live = {name: f" AND {name}.deleted_at IS NULL" for name in "ab"}
-        return self.text.format(where=where, **live)
+        return self.text.format(where=where, on="ON t.bid = b.bid AND b.deleted_at IS NULL", **live)
 
 
 BOTH = " AND a.deleted_at IS NULL AND b.deleted_at IS NULL"
@@ -65,6 +65,10 @@ SHAPES = {
         f"SELECT a.abalance, b.bbalance, t.tbalance FROM {JOINED} WHERE t.tid = 1 AND a.aid = $1{{where}}",
     ): BOTH,
     Shape("left joins", f"SELECT t.tbalance, b.bbalance, a.abalance FROM {LEFT} WHERE t.tid = $1"): "",
+    Shape(
+        "left join with USING",
+        f"SELECT t.tbalance, b.bbalance FROM {TELLERS} LEFT JOIN {BRANCHES} {{on}} WHERE t.tid = $1",
+    ): "",
     Shape("whole table", f"SELECT sum(a.abalance) FROM {ACCOUNTS} WHERE a.aid <> $1{{where}}", 1): ONE,
 }
 """What is written by hand into each."""
