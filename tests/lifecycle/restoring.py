@@ -56,14 +56,11 @@ class Lifecycle(Configured):
             "SELECT relname::text FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition "
             "AND relnamespace = 'public'::regnamespace ORDER BY 1"
         )
-        found = {}
-        for (table,) in tables:
-            rows = self.database.execute(f"SELECT to_jsonb(t) FROM {table} AS t ORDER BY to_jsonb(t)::text")
-            found[table] = [
-                {name: value for name, value in row.items() if name not in STAMPS}
-                for (row,) in rows
-                if row.get("deleted_at") in (None, False)
-            ]
+        found: dict[str, list[dict[str, Any]]] = {table: [] for (table,) in tables}
+        whole = " UNION ALL ".join(f"SELECT '{table}', to_jsonb(t) FROM {table} AS t" for table in found)
+        for table, row in self.database.execute(f"SELECT * FROM ({whole}) AS t (n, r) ORDER BY n, r::text"):
+            if row.get("deleted_at") in (None, False):
+                found[table].append({name: value for name, value in row.items() if name not in STAMPS})
         return found
 
     def delete(self, table: str, where: str, number: int = 1) -> str:
