@@ -22,7 +22,7 @@ help:  ## print this menu
 
 setup: $(READY)  ## make .venv with pinned dependencies; the others imply it
 
-$(READY): pyproject.toml hatch_build.py $(wildcard pgsoftproxy/kernel/*.py) $(PINS)
+$(READY): pyproject.toml hatch_build.py $(wildcard pgsoftproxy/kernel/*.py pgsoftproxy/kernel/*.pxd) $(PINS)
 	@$(PYTHON) -c 'import sys; sys.exit("python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements/dev.txt
