@@ -60,7 +60,13 @@ class Masks:
                 while at < stop and KINDS[data[at]] == DIGIT:
                     at += 1
                 after = data[at] if at < stop else ord(" ")
-                if at - begin > MOST_DIGITS or KINDS[after] != BETWEEN or after == ord("."):
+                if KINDS[after] != BETWEEN or after == ord("."):
+                    return b""
+                # Of ten digits those that begin so are the server's integers, too.
+                if at - begin > MOST_DIGITS and not (
+                    at - begin == MOST_DIGITS + 1
+                    and (data[begin] == ord("1") or (data[begin] == ord("2") and data[begin + 1] == ord("0")))
+                ):
                     return b""
                 SHAPE[to] = 1
                 to += 1
