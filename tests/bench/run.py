@@ -60,7 +60,7 @@ def main() -> None:
     load, started = os.getloadavg()[0], time.perf_counter()
     effort = Effort(
         options.rounds or (4 if options.quick else 5),
-        options.seconds or (1 if options.quick else 3),
+        options.seconds or (1 if options.quick else 2),
         options.share,
     )
     ledger = Ledger()
@@ -84,7 +84,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help=f"some of {','.join((*WORKS, *CURVES))}")
     parser.add_argument("--version", type=int, default=15, help="of PostgreSQL (15)")
     parser.add_argument("--rounds", type=int, help="of each contender (5; 4 if quick)")
-    parser.add_argument("--seconds", type=int, help="of each run (3; 1 if quick)")
+    parser.add_argument("--seconds", type=int, help="of each run (2; 1 if quick)")
     parser.add_argument("--scale", type=int, default=5, help="of pgbench's tables, 100000 rows each (5)")
     parser.add_argument(
         "--share", type=float, default=1.0, help="of the usual sizes of results and crowds (1)"
