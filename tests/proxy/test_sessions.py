@@ -216,7 +216,7 @@ def test_bad_reload_changes_nothing_and_says_why(
 
 def test_reload_names_the_sections_that_need_a_restart(shop: Database, start_proxy: StartProxy) -> None:
     proxy = start_proxy(shop, PROTECT_USERS, limits={"connections": 10})
-    proxy.reload(proxy.config.read_text().replace("10", "20"))
+    proxy.reload(proxy.config.read_text().replace("= 10\n", "= 20\n"))
     assert proxy.wait_for("reload_needs_restart")["sections"] == ["limits"]
 
 
