@@ -3,13 +3,13 @@
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
 
 from tests.processes import identity
+from tests.waiting import wait_until
 
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
@@ -49,15 +49,16 @@ class Daemon:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _wait(self, name: str) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                psycopg.connect(f"postgresql://postgres@127.0.0.1:{self.port}/postgres").close()
-                return
-            except psycopg.OperationalError as error:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"{name} did not start:\n{self._log.read_text()}") from error
-                time.sleep(0.02)
+        wait_until(lambda: self.process.poll() is not None or self._takes_connections(), START_SECONDS)
+        if self.process.poll() is not None:
+            raise RuntimeError(f"{name} did not start:\n{self._log.read_text()}")
+
+    def _takes_connections(self) -> bool:
+        try:
+            psycopg.connect(f"postgresql://postgres@127.0.0.1:{self.port}/postgres").close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
 
 def program(name: str) -> str | None:

@@ -142,6 +142,7 @@ def _run(arena: Arena, line: list[Connection], job: tuple[Pair, Side, threading.
     pair, side, start = job
     connection = line[side.proxied]
     start.wait()
+    # No wait for anything: when the two transactions begin and end beside each other is what is drawn at random.
     time.sleep(side.before_ms / 1000)
     if side.name == TAKE_BACK:
         return _take_back(arena, pair)
