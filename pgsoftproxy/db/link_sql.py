@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from pgsoftproxy.model.catalog import Column, Relation
-from pgsoftproxy.model.links import Link, Pair, Reaction, primary_key
+from pgsoftproxy.model.links import Link, Pair, Reaction, primary_key, short_name
 from pgsoftproxy.model.policy import ColumnKind, Protection
 
 SCHEMA = "pgsoftproxy"
@@ -17,6 +17,23 @@ IN_UTC = "{} AT TIME ZONE 'UTC'"
 """Turns a timestamptz into a timestamp, and back."""
 RESTRICT_HAS_ITS_OWN_ERROR = 180000
 
+
+SET_DEFAULT = sql.SQL("""DECLARE
+    late boolean := false;
+  BEGIN
+    BEGIN
+      {emptying}
+    EXCEPTION WHEN foreign_key_violation THEN
+      late := true;
+    END;
+    IF late THEN
+      INSERT INTO pgsoftproxy.queue (transaction, work, parents) VALUES (pg_current_xact_id(), {work}, $1);
+    ELSE
+      {refusal}
+    END IF;
+  END;""")
+"""The server checks the new keys at the end of its queue, so that other keys may take the rows along before. What it
+refuses at once here goes to the end of ours; only the check whether it is the deleted key itself waits for nothing."""
 
 DUE = "strpos(current_setting('pgsoftproxy.due', true), {}) > 0"
 """What must be true for a check that may wait to be made now."""
@@ -103,7 +120,8 @@ def reaction(link: Link, columns: tuple[Column, ...], server_version: int) -> sq
         case Reaction.SET_NULL:
             return _emptying(link, columns, "NULL")
         case Reaction.SET_DEFAULT:
-            return _emptying(link, columns, "DEFAULT")
+            emptying, work = _emptying(link, columns, "DEFAULT"), sql.Literal(later(link))
+            return SET_DEFAULT.format(emptying=emptying, work=work, refusal=refusal(link, columns))
         case Reaction.RESTRICT | Reaction.NO_ACTION:
             check = refusal(link, columns, server_version)
             if not link.waits:
@@ -111,6 +129,16 @@ def reaction(link: Link, columns: tuple[Column, ...], server_version: int) -> sq
             return sql.SQL("IF {} THEN\n  {}\n  END IF;").format(_is_due(link), check)
         case Reaction.CASCADE | Reaction.PARENT_ONLY:
             return None
+
+
+def later(link: Link) -> str:
+    """Return the name of the work that sets a link's defaults when all that was queued before is done."""
+    return f"default_{short_name(link.name, f'{link.label} {link.parent.relation.label}')}"
+
+
+def setting_default(link: Link, columns: tuple[Column, ...]) -> sql.Composable:
+    """Return the statements of that work; `reaction` queues it."""
+    return sql.SQL("{}\n  {}").format(_emptying(link, columns, "DEFAULT"), refusal(link, columns))
 
 
 def is_held(link: Link, columns: tuple[Column, ...]) -> sql.Composable:
@@ -206,14 +234,11 @@ def _set(column: str, value: sql.Composable) -> sql.Composable:
 
 
 def _emptying(link: Link, columns: tuple[Column, ...], value: str) -> sql.Composable:
-    """Set the referring columns to NULL or their defaults, and note in the journal what they were.
-
-    SET DEFAULT is checked as the server checks it: the default may be the key that was deleted.
-    """
+    """Set the referring columns to NULL or their defaults, and note in the journal what they were."""
     key = primary_key(link.child.relation)
     changes = joined(_set(name, sql.SQL(value)) for name in link.emptied)
     if key:
-        text = sql.SQL(
+        return sql.SQL(
             "WITH old AS (\n"
             "    SELECT {columns} FROM {child} AS c JOIN {parents} ON {refers} FOR UPDATE OF c\n"
             "  ), emptied AS (\n"
@@ -251,13 +276,9 @@ def _emptying(link: Link, columns: tuple[Column, ...], value: str) -> sql.Compos
                 (sql.SQL("e.{0} = old.{0}").format(sql.Identifier(column.name)) for column in key), " AND "
             ),
         )
-    else:
-        text = sql.SQL("UPDATE {} AS c SET {} FROM {} WHERE {};").format(
-            table(link.child.relation), changes, parents(columns), _referring(link)
-        )
-    if value == "DEFAULT":
-        return sql.SQL("{}\n  {}").format(text, refusal(link, columns))
-    return text
+    return sql.SQL("UPDATE {} AS c SET {} FROM {} WHERE {};").format(
+        table(link.child.relation), changes, parents(columns), _referring(link)
+    )
 
 
 def _object(alias: str, names: Iterable[str]) -> sql.Composable:

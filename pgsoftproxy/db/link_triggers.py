@@ -16,11 +16,13 @@ from pgsoftproxy.db.link_sql import (
     is_held,
     is_live,
     joined,
+    later,
     operator,
     reaction,
     refers,
     refusal,
     sent_columns,
+    setting_default,
     table,
 )
 from pgsoftproxy.model.catalog import Column, Relation, RelationKind
@@ -115,6 +117,10 @@ def _acts(links: tuple[Link, ...], order: Order, server_version: int) -> Iterato
     acts = [step for link, step in steps if step and not link.only_checks]
     if order is not Order.SETS:
         yield function(f"act1_{name}", "jsonb, uuid", "void", _body(s for _, s in steps if s), IN_SCAN_ORDER)
+    for link in links:
+        if link.reaction is Reaction.SET_DEFAULT:
+            body = _body([setting_default(link, columns)])
+            yield function(f"act1_{later(link)}", "jsonb, uuid", "void", body, IN_SCAN_ORDER)
     if len(checks) < 2:
         acts = [step for _, step in steps if step]
     else:

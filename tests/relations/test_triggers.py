@@ -70,6 +70,40 @@ def test_an_emptied_link_is_noted_in_the_journal(family: Database) -> None:
     ]
 
 
+DEFAULTS = f"""
+CREATE TABLE teams (id int PRIMARY KEY, {STAMPS});
+CREATE TABLE users (id int PRIMARY KEY, team int REFERENCES teams ON DELETE CASCADE, {STAMPS});
+CREATE TABLE tasks (id int PRIMARY KEY, team int DEFAULT 0 REFERENCES teams ON DELETE SET DEFAULT,
+  author int REFERENCES users ON DELETE CASCADE, {STAMPS});
+INSERT INTO teams VALUES (1), (2);
+INSERT INTO users VALUES (10, 1), (20, 2);
+INSERT INTO tasks VALUES (100, 1, 10), (200, 2, 10);
+"""
+
+
+def test_a_default_that_nothing_has_is_no_error_for_a_row_that_another_key_takes_along(
+    database: Database,
+) -> None:
+    database.execute(DEFAULTS)
+    equip(database.dsn)
+    database.execute(f"UPDATE teams {DELETE} id = 1")
+    assert [live(database, table) for table in ("teams", "users", "tasks")] == [[2], [20], []]
+    assert database.execute("SELECT team FROM tasks ORDER BY id") == [(1,), (2,)]
+    assert database.execute("SELECT count(*) FROM pgsoftproxy.queue") == [(0,)]
+
+
+def test_a_default_that_nothing_has_is_the_servers_error_for_a_row_that_stays(database: Database) -> None:
+    database.execute(DEFAULTS)
+    equip(database.dsn)
+    database.execute("INSERT INTO tasks VALUES (300, 1, 20)")
+    error = fails(database, f"UPDATE teams {DELETE} id = 1")
+    assert (error.sqlstate, error.diag.constraint_name) == ("23503", "tasks_team_fkey")
+    assert error.diag.message_detail == 'Key (team)=(0) is not present in table "teams".'
+    database.execute("INSERT INTO teams VALUES (0)")
+    database.execute(f"UPDATE teams {DELETE} id = 1")
+    assert database.execute("SELECT id, team FROM tasks WHERE deleted_at IS NULL") == [(300, 0)]
+
+
 def test_a_check_has_the_servers_own_words_and_fields(family: Database, server: Server) -> None:
     error = fails(family, f"UPDATE users {DELETE} id = 2")
     diag = error.diag
