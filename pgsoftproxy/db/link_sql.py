@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
-from pgsoftproxy.model.catalog import Column, Relation
+from pgsoftproxy.model.catalog import Column, Relation, RelationKind
 from pgsoftproxy.model.links import Link, Pair, Reaction, primary_key, short_name
 from pgsoftproxy.model.policy import ColumnKind, Protection
 
@@ -47,6 +47,12 @@ def joined(items: Iterable[sql.Composable], separator: str = ", ") -> sql.Compos
 def table(relation: Relation) -> sql.Composable:
     """Return a relation's qualified name."""
     return sql.Identifier(relation.schema, relation.name)
+
+
+def rows(relation: Relation) -> sql.Composable:
+    """Return a FROM item's name for what a key knows: rows of a table or its partitions, not inheritance children."""
+    only = sql.SQL("" if relation.kind is RelationKind.PARTITIONED else "ONLY ")
+    return sql.SQL("{}{}").format(only, table(relation))
 
 
 def is_deleted(alias: str, protection: Protection) -> sql.Composable:
@@ -112,10 +118,10 @@ def reaction(link: Link, columns: tuple[Column, ...], server_version: int) -> sq
     match link.reaction:
         case Reaction.CASCADE if link.child.protection is not None:
             text = sql.SQL("UPDATE {} AS c SET {} FROM {} WHERE {};")
-            return text.format(table(link.child.relation), _stamps(link), parents(columns), _referring(link))
+            return text.format(rows(link.child.relation), _stamps(link), parents(columns), _referring(link))
         case Reaction.CASCADE if link.unprotected.value == "hard":
             return sql.SQL("DELETE FROM {} AS c USING {} WHERE {};").format(
-                table(link.child.relation), parents(columns), _referring(link)
+                rows(link.child.relation), parents(columns), _referring(link)
             )
         case Reaction.SET_NULL:
             return _emptying(link, columns, "NULL")
@@ -144,7 +150,7 @@ def setting_default(link: Link, columns: tuple[Column, ...]) -> sql.Composable:
 def is_held(link: Link, columns: tuple[Column, ...]) -> sql.Composable:
     """Return the predicate "a row still refers to one of the parents in $1"; false of a check that waits."""
     held = sql.SQL("EXISTS (SELECT FROM {} WHERE EXISTS (SELECT FROM {} AS c WHERE {}))").format(
-        parents(columns), table(link.child.relation), _referring(link)
+        parents(columns), rows(link.child.relation), _referring(link)
     )
     return sql.SQL("({} AND {})").format(_is_due(link), held) if link.waits else held
 
@@ -171,7 +177,7 @@ def refusal(link: Link, columns: tuple[Column, ...], server_version: int = 0) ->
     ).format(
         keys=joined(sql.Identifier("g", pair.referenced) for pair in link.pairs),
         parents=parents(columns),
-        child=table(link.child.relation),
+        child=rows(link.child.relation),
         refers=_referring(link),
         refuse=raising(link, "23001" if restricts else "23503", message, detail),
     )
@@ -253,7 +259,7 @@ def _emptying(link: Link, columns: tuple[Column, ...], value: str) -> sql.Compos
                 sql.Identifier("c", name)
                 for name in dict.fromkeys([*(column.name for column in key), *link.emptied])
             ),
-            child=table(link.child.relation),
+            child=rows(link.child.relation),
             parents=parents(columns),
             refers=_referring(link),
             changes=changes,
@@ -277,7 +283,7 @@ def _emptying(link: Link, columns: tuple[Column, ...], value: str) -> sql.Compos
             ),
         )
     return sql.SQL("UPDATE {} AS c SET {} FROM {} WHERE {};").format(
-        table(link.child.relation), changes, parents(columns), _referring(link)
+        rows(link.child.relation), changes, parents(columns), _referring(link)
     )
 
 

@@ -21,9 +21,9 @@ from pgsoftproxy.db.link_sql import (
     reaction,
     refers,
     refusal,
+    rows,
     sent_columns,
     setting_default,
-    table,
 )
 from pgsoftproxy.model.catalog import Column, Relation, RelationKind
 from pgsoftproxy.model.links import Link, Reaction, short_name
@@ -207,7 +207,7 @@ def _of_waiting(link: Link) -> Iterator[Definition]:
     yield function(check, "jsonb", "void", _body([refusal(link, columns)]))
     body = texts.KEPT.format(
         mark=sql.Literal(f",{link.key},"),
-        table=table(protection.relation),
+        table=rows(protection.relation),
         same=_same("g", "new", [pair.referenced for pair in link.pairs]),
         is_live=is_live("g", protection),
         check=sql.Identifier(check),
@@ -240,10 +240,10 @@ def _of_child(link: Link) -> Iterator[Definition]:
     named = [*columns, *([link.type_column] if link.type_column else [])]
     name = f"live_{link.key}"
     parts = {
-        "parent": table(link.parent.relation),
+        "parent": rows(link.parent.relation),
         "refers": refers(link, "g", "new"),
         "is_live": is_live("g", link.parent.protection),
-        "child": table(child.relation),
+        "child": rows(child.relation),
         "same": joined([*_equal(link), is_live("c", child.protection)], " AND "),
         "keys": joined(sql.Identifier("new", column) for column in columns),
         "refuse": absence(link),

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
-from pgsoftproxy.db.link_sql import IN_UTC, is_deleted, is_live, joined, refers, table
-from pgsoftproxy.model.catalog import Relation, RelationKind
+from pgsoftproxy.db.link_sql import IN_UTC, is_deleted, is_live, joined, refers, rows, table
+from pgsoftproxy.model.catalog import Relation
 from pgsoftproxy.model.links import Link, primary_key
 from pgsoftproxy.model.policy import ColumnKind, Protection
 from pgsoftproxy.model.restore import Because, Selection
@@ -33,8 +33,7 @@ SINCE, UNTIL = ">=", "<"
 
 def source(relation: Relation, alias: str) -> sql.Composable:
     """Return a FROM item of the rows that a table or its partitions hold, without inheritance children."""
-    only = sql.SQL("" if relation.kind is RelationKind.PARTITIONED else "ONLY ")
-    return sql.SQL("{}{} AS {}").format(only, table(relation), sql.Identifier(alias))
+    return sql.SQL("{} AS {}").format(rows(relation), sql.Identifier(alias))
 
 
 def is_chosen(alias: str, also: str = "true") -> sql.Composable:

@@ -186,6 +186,22 @@ def test_of_inherited_tables_only_the_one_that_is_referred_to_counts(database: D
     assert database.execute("SELECT a FROM t") == [(None if name == "top" else 1,)]
 
 
+def test_rows_of_inheritance_children_neither_refer_nor_are_referred_to(database: Database) -> None:
+    database.execute(f"""
+        CREATE TABLE top (id int PRIMARY KEY, {STAMPS}); CREATE TABLE low () INHERITS (top);
+        CREATE TABLE q (id int PRIMARY KEY, a int REFERENCES top ON DELETE CASCADE,
+          b int REFERENCES top ON DELETE SET NULL, c int REFERENCES top, {STAMPS});
+        CREATE TABLE r () INHERITS (q);
+        INSERT INTO top VALUES (1), (2); INSERT INTO low VALUES (1);
+        INSERT INTO q VALUES (1, 1, 2), (2, 2, 1); INSERT INTO r VALUES (3, 1, 1, 1)""")
+    equip(database.dsn)
+    database.execute(deleted("ONLY top", "id = 1"))
+    kept = database.execute("SELECT id, a, b, c FROM q WHERE deleted_at IS NULL ORDER BY id")
+    assert kept == [(2, 2, None, None), (3, 1, 1, 1)]
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        database.execute("INSERT INTO q VALUES (4, 1)")
+
+
 def test_through_the_proxy_rows_of_a_partition_are_deleted_by_either_name(
     database: Database, start_proxy: Start
 ) -> None:
