@@ -67,9 +67,23 @@ def _made(reach: _Reach) -> Definition:
         for child, parent in [(link.child.relation, link.parent.relation)]
         if parent.oid in homes
     ]
+    waiting = {
+        child
+        for link in reach.inner
+        for child, parent in [(homes[link.child.relation.oid].oid, homes[link.parent.relation.oid].oid)]
+        if child == parent
+    }
+    groups = [
+        _group(group, len(group) == 1 and homes[group[0].relation.oid].oid not in waiting)
+        for group in reach.groups
+    ]
     tables = [protection for group in reach.groups for protection in group]
     orphans = _listed("home, query", ((texts.child, texts.orphans) for texts in inner))
+    places = _listed("home, label, place", map(_place, enumerate(tables)))
+    leave_out = restore_texts.LEAVE_OUT.format(places=places)
     body = restore_texts.RESTORE.format(
+        leave_out=leave_out,
+        leave_out_orphans=restore_texts.LEAVE_OUT_ORPHANS.format(orphans=orphans, leave_out=leave_out),
         counts=sql.SQL(restore_texts.COUNTS),
         temporary=sql.SQL(TEMPORARY.strip()),
         shown=sql.Literal(SHOWN_CONFLICTS),
@@ -85,10 +99,10 @@ def _made(reach: _Reach) -> Definition:
         keys=_listed("home, query", ((home_of(own.relation), _keys_text(own)) for own in tables)),
         orphans=orphans,
         emptied=_listed("home, query", (row for rows in emptying for row in rows.noting)),
-        groups=_listed("homes, query", map(_group, reach.groups)),
+        groups=_listed("homes, query, is_alone", groups),
         put_back=_listed("number, label, query", (row for rows in emptying for row in rows.putting)),
         forget=restore_links.FORGET_LINKS,
-        places=_listed("home, label, place", map(_place, enumerate(tables))),
+        places=places,
     )
     returns = f"TABLE ({restore_texts.COUNTS})"
     return function(NAME, (restore_texts.ARGUMENTS, restore_texts.TYPES), returns, body)
@@ -195,9 +209,11 @@ def _keys_text(protection: Protection) -> sql.Composable:
 
 
 @lru_cache(maxsize=CACHED)
-def _group(group: tuple[Protection, ...]) -> Row:
+def _group(group: tuple[Protection, ...], is_alone: bool) -> Row:
+    """Return what brings a group's rows back: all of them, or the one at a place; alone: no row waits for another."""
     homes = joined(home_of(protection.relation) for protection in group)
-    return sql.SQL("ARRAY[{}]").format(homes), _text(restore_sql.bring_back(group))
+    query = restore_sql.bring_back(group, "($1::oid IS NULL OR (x.rel = $1 AND x.tup = $2::tid))")
+    return sql.SQL("ARRAY[{}]").format(homes), _text(query), sql.Literal(is_alone)
 
 
 def _place(numbered: tuple[int, Protection]) -> Row:

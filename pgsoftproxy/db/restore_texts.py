@@ -11,13 +11,33 @@ from psycopg import sql
 ARGUMENTS = (
     "relation regclass DEFAULT NULL, key text DEFAULT NULL, deletion uuid DEFAULT NULL, "
     "since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL, "
-    "with_parents boolean DEFAULT false, dry_run boolean DEFAULT false"
+    "with_parents boolean DEFAULT false, dry_run boolean DEFAULT false, skip boolean DEFAULT false"
 )
-TYPES = "regclass, text, uuid, timestamptz, timestamptz, boolean, boolean"
+TYPES = "regclass, text, uuid, timestamptz, timestamptz, boolean, boolean, boolean"
 COUNTS = (
     "table_name text, rows bigint, asked bigint, below bigint, parents bigint, "
-    "put_back bigint, left_alone bigint"
+    "put_back bigint, left_alone bigint, skipped bigint"
 )
+
+LEAVE_OUT = sql.SQL("""WITH gone AS (
+    DELETE FROM pg_temp.pgsoftproxy_chosen AS m USING pg_temp.pgsoftproxy_conflicts AS x
+    WHERE m.rel = x.rel AND m.tup = x.tup RETURNING m.home
+  )
+  SELECT report || coalesce(jsonb_agg(jsonb_build_object('label', g.label, 'skipped', g.number)), '[]') INTO report
+  FROM (SELECT p.label, count(*) AS number FROM gone JOIN ({places}) AS p USING (home) GROUP BY 1) AS g;""")
+
+LEAVE_OUT_ORPHANS = sql.SQL("""LOOP
+    more := 0;
+    FOR taken IN {orphans} LOOP
+      CONTINUE WHEN NOT EXISTS (SELECT FROM pg_temp.pgsoftproxy_chosen AS x WHERE x.home = taken.home);
+      EXECUTE taken.query;
+      GET DIAGNOSTICS found_rows = ROW_COUNT;
+      more := more + found_rows;
+    END LOOP;
+    EXIT WHEN more = 0 OR NOT skip;
+    {leave_out}
+  END LOOP;""")
+"""What hangs below a row that is left out finds no live parent, and so on down."""
 
 RESTORE = sql.SQL("""
 DECLARE
@@ -41,7 +61,7 @@ BEGIN
   IF dry_run THEN
     BEGIN
       report := (SELECT jsonb_agg(to_jsonb(d))
-        FROM pgsoftproxy.restore(relation, key, deletion, since, until, with_parents) AS d);
+        FROM pgsoftproxy.restore(relation, key, deletion, since, until, with_parents, false, skip) AS d);
       RAISE EXCEPTION SQLSTATE 'PSDRY';
     EXCEPTION WHEN SQLSTATE 'PSDRY' THEN
       RETURN QUERY SELECT d.* FROM jsonb_to_recordset(coalesce(report, '[]')) AS d ({counts});
@@ -114,10 +134,10 @@ BEGIN
       EXECUTE taken.statement;
     END LOOP;
   END LOOP;
-  FOR one IN {orphans} LOOP
-    CONTINUE WHEN NOT EXISTS (SELECT FROM pg_temp.pgsoftproxy_chosen AS x WHERE x.home = one.home);
-    EXECUTE one.query;
-  END LOOP;
+  IF skip THEN
+    {leave_out}
+  END IF;
+  {leave_out_orphans}
   FOR one IN
     SELECT count(*) AS number, bool_or(n.kind = 'unique') AS of_key, string_agg(n.line, '; ')
         FILTER (WHERE n.place <= {shown}) AS lines
@@ -131,7 +151,7 @@ BEGIN
       CROSS JOIN LATERAL (SELECT string_agg(f.field || '=' || coalesce(f.held, 'NULL'), ', ')
         FROM jsonb_each_text(c.other) AS f (field, held)) AS o (told)
       WINDOW told AS (ORDER BY c.kind, c.tab, c.name, c.key, c.other)) AS n
-    HAVING count(*) > 0
+    HAVING count(*) > 0 AND NOT skip
   LOOP
     RAISE EXCEPTION USING ERRCODE = CASE WHEN one.of_key THEN '23505' ELSE '23503' END,
       MESSAGE = format('nothing is restored: %s%s', one.lines,
@@ -146,7 +166,27 @@ BEGIN
   END LOOP;
   FOR one IN {groups} LOOP
     CONTINUE WHEN NOT EXISTS (SELECT FROM pg_temp.pgsoftproxy_chosen AS x WHERE x.home = ANY (one.homes::oid[]));
-    EXECUTE one.query INTO counts;
+    BEGIN
+      EXECUTE one.query INTO counts USING NULL::oid, NULL::tid;
+    EXCEPTION WHEN integrity_constraint_violation THEN
+      IF NOT skip OR NOT one.is_alone THEN
+        RAISE;
+      END IF;
+      FOR taken IN
+        SELECT x.rel, x.tup FROM pg_temp.pgsoftproxy_chosen AS x
+        WHERE x.home = one.homes[1]::oid ORDER BY x.rel, x.tup
+      LOOP
+        BEGIN
+          EXECUTE one.query USING taken.rel, taken.tup;
+        EXCEPTION WHEN integrity_constraint_violation THEN
+          INSERT INTO pg_temp.pgsoftproxy_conflicts
+          VALUES ('server', taken.rel, taken.tup, '', NULL, '', NULL, false, SQLERRM);
+        END;
+      END LOOP;
+      {leave_out}
+      {leave_out_orphans}
+      CONTINUE;
+    END;
     FOR place IN 1 .. cardinality(counts) LOOP
       more := (SELECT count(*) FROM pg_temp.pgsoftproxy_chosen AS x WHERE x.home = one.homes[place]);
       IF more <> counts[place] THEN
@@ -166,22 +206,23 @@ BEGIN
   FOR one IN {orphans} LOOP
     CONTINUE WHEN NOT EXISTS (SELECT FROM pg_temp.pgsoftproxy_chosen AS x WHERE x.home = one.home);
     EXECUTE one.query;
-    IF EXISTS (SELECT FROM pg_temp.pgsoftproxy_conflicts) THEN
+    GET DIAGNOSTICS found_rows = ROW_COUNT;
+    IF found_rows > 0 THEN
       RAISE EXCEPTION USING ERRCODE = '23503',
         MESSAGE = format('a live row of "%s" would refer to a deleted one', one.home);
     END IF;
   END LOOP;
   RETURN QUERY
     SELECT coalesce(t.label, l.label), coalesce(t.every, 0), coalesce(t.asked, 0), coalesce(t.below, 0),
-      coalesce(t.parent, 0), coalesce(l.done, 0), coalesce(l.other, 0)
+      coalesce(t.parent, 0), coalesce(l.done, 0), coalesce(l.other, 0), coalesce(l.skipped, 0)
     FROM (
       SELECT p.label, p.place, count(*) AS every, count(*) FILTER (WHERE x.because = 'asked') AS asked,
         count(*) FILTER (WHERE x.because = 'below') AS below,
         count(*) FILTER (WHERE x.because = 'parent') AS parent
       FROM pg_temp.pgsoftproxy_chosen AS x JOIN ({places}) AS p ON p.home = x.home GROUP BY 1, 2) AS t
     FULL JOIN (
-      SELECT b.label, sum(b.done)::bigint AS done, sum(b.other)::bigint AS other
-      FROM jsonb_to_recordset(report) AS b (label text, done bigint, other bigint) GROUP BY 1) AS l
+      SELECT b.label, sum(b.done)::bigint AS done, sum(b.other)::bigint AS other, sum(b.skipped)::bigint AS skipped
+      FROM jsonb_to_recordset(report) AS b (label text, done bigint, other bigint, skipped bigint) GROUP BY 1) AS l
     ON l.label = t.label
     ORDER BY t.place, l.label;
   DROP TABLE pg_temp.pgsoftproxy_chosen, pg_temp.pgsoftproxy_conflicts, pg_temp.pgsoftproxy_links;

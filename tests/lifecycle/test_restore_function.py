@@ -117,6 +117,53 @@ def test_taken_keys_are_named_and_nothing_comes_back(shop: Lifecycle, direct: Di
     assert shop.live() == deleted
 
 
+def test_with_skip_what_is_in_conflict_is_left_out_with_all_below_it(shop: Lifecycle, direct: Direct) -> None:
+    shop.delete("users", "true")
+    shop.database.execute("INSERT INTO users VALUES (9, 'BOB')")
+    deleted = shop.live()
+    arguments = f"deletion => '{ID}', skip => true"
+    command = shop.restore("--deletion", ID, "--skip", "--dry-run")
+    dry = direct.restore(f"{arguments}, dry_run => true")
+    assert shop.live() == deleted
+    report = direct.restore(arguments)
+    assert report == dry
+    came = [(row["table_name"], row["rows"]) for row in report if row["rows"]]
+    assert came == [(row["table"], row["rows"]) for row in command["tables"]]
+    assert dict(came)["public.users"] == 2
+    assert next(row["skipped"] for row in report if row["table_name"] == "public.users") == 1
+    assert [row["id"] for row in shop.live()["users"]] == [1, 3, 9]
+
+
+def test_a_query_says_by_a_predicate_which_rows_come_back(shop: Lifecycle, direct: Direct) -> None:
+    before = shop.live()
+    shop.delete("reviews", "true")
+    query = """SELECT r.table_name, r.rows FROM reviews AS v, pgsoftproxy.restore('reviews', v.id::text) AS r
+        WHERE v.deleted_at IS NOT NULL"""
+    rows = shop.database.execute(query)
+    assert rows == [("public.reviews", 1)] * len(before["reviews"])
+    assert shop.live() == before
+
+
+def test_with_skip_what_only_the_server_refuses_is_left_out(lifecycle: Lifecycle, direct: Direct) -> None:
+    lifecycle.database.execute(f"""
+        CREATE TABLE rooms (id int PRIMARY KEY, during int4range, {COLUMNS},
+            EXCLUDE USING gist (during WITH &&) WHERE (deleted_at IS NULL));
+        CREATE TABLE keys (id int PRIMARY KEY, room int REFERENCES rooms ON DELETE CASCADE, {COLUMNS});
+        INSERT INTO rooms VALUES (1, '[1,5)'), (3, '[7,9)'); INSERT INTO keys VALUES (1, 1), (3, 3)""")
+    equip(lifecycle.database.dsn)
+    lifecycle.delete("rooms", "true")
+    lifecycle.database.execute("INSERT INTO rooms VALUES (2, '[4,6)')")
+    report = direct.restore(f"deletion => '{ID}', skip => true")
+    assert [(row["table_name"], row["rows"], row["skipped"]) for row in report] == [
+        ("public.rooms", 1, 1), ("public.keys", 1, 1),
+    ]  # fmt: skip
+    assert lifecycle.database.execute("SELECT id FROM rooms WHERE deleted_at IS NULL ORDER BY 1") == [
+        (2,),
+        (3,),
+    ]
+    assert lifecycle.database.execute("SELECT id FROM keys WHERE deleted_at IS NULL") == [(3,)]
+
+
 def test_what_only_the_server_knows_is_its_own_error(lifecycle: Lifecycle, direct: Direct) -> None:
     lifecycle.database.execute(f"""
         CREATE TABLE rooms (id int PRIMARY KEY, during int4range, {COLUMNS},
