@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from ssl import SSLContext
 
 from pgsoftproxy import __version__
 from pgsoftproxy.db.introspect import load_catalog
@@ -22,6 +23,8 @@ from pgsoftproxy.ops.http import OpsServer
 from pgsoftproxy.ops.logs import Logger, adopt_standard_logging, make_logger
 from pgsoftproxy.ops.metrics import Metrics, Reload
 from pgsoftproxy.ops.reporter import Reporter
+from pgsoftproxy.proxy.certificates import Files, server_context
+from pgsoftproxy.proxy.entrance import Entrance
 from pgsoftproxy.proxy.listener import UNADMITTED, Listener
 from pgsoftproxy.proxy.policies import PolicyStore, Rules
 from pgsoftproxy.proxy.services import Services, Timeouts
@@ -29,6 +32,7 @@ from pgsoftproxy.proxy.tasks import Tasks
 from pgsoftproxy.proxy.upstream import Address, Upstream
 from pgsoftproxy.rewrite.cache import Planner
 from pgsoftproxy.rewrite.rewriter import rewrite
+from pgsoftproxy.session.door import Door
 from pgsoftproxy.session.limits import SessionLimits
 from pgsoftproxy.settings import Settings, load
 
@@ -79,6 +83,7 @@ class App:
         reporter = Reporter(self._metrics, self._logger, literals=settings.logs.sql_literals)
         read = partial(_read_catalog, settings.control.dsn)
         self._store = PolicyStore(read, _rules(settings), reporter)
+        self._entrance = Entrance(*way_in(settings), reporter.tls_failed)
         services = self._services(settings, reporter)
         self._listener = Listener(services, settings.limits.connections)
         self._audits = Audits(_audit_command(source), self._metrics, self._logger)
@@ -149,6 +154,7 @@ class App:
             self._tasks,
             SessionLimits(statement_bytes=limits.statement_bytes),
             Timeouts(limits.login_timeout, limits.idle_timeout),
+            entrance=self._entrance,
         )
         self._metrics.figures.shelf_hits, self._metrics.figures.shelf_shape_hits = services.shelves.hits
         return services
@@ -189,11 +195,13 @@ class App:
         async with self._reloading:
             try:
                 settings = self._source.load()
+                entrance = way_in(settings)
                 await self._store.reload(_rules(settings))
             except ConfigError as error:
                 self._metrics.reloads[(Reload.FAILED.value,)] += 1
                 self._logger.error("reload_refused", problems=list(error.problems))
                 return
+            self._entrance.replace(*entrance)
             self._audits.set_interval(settings.audit.interval)
             unchanged = self._settings
             waiting = [name for name in FIXED_AT_START if getattr(settings, name) != getattr(unchanged, name)]
@@ -201,6 +209,13 @@ class App:
                 self._logger.warning("reload_needs_restart", sections=waiting)
             self._metrics.reloads[(Reload.OK.value,)] += 1
             self._logger.info("reloaded", databases=len(self._store.databases))
+
+
+def way_in(settings: Settings) -> tuple[Door, SSLContext | None]:
+    """Return what clients meet; raises ConfigError if certificates cannot be had."""
+    tls = settings.client_tls
+    files = Files(f"{settings.origin('client_tls')}: client_tls", **tls.model_dump())
+    return Door(tls.mode), server_context(files)
 
 
 def _audit_command(source: Source) -> list[str]:

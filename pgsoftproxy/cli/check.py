@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from pgsoftproxy.app import way_in
 from pgsoftproxy.cli.exits import DONE, UNREACHABLE, WRONG
 from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.db.readiness import with_links
@@ -41,6 +42,7 @@ def check(config: Path, overrides: Sequence[str], *, offline: bool, as_json: boo
     """Check and print; return the exit code."""
     try:
         settings = load(config, os.environ, overrides)
+        way_in(settings)
         findings = Findings(settings.rules())
         if not offline:
             asyncio.run(_compare(settings, findings))

@@ -119,6 +119,10 @@ class Wire:
         self._leave = leave
         self._touched = touched
 
+    def own(self, owner: Any) -> None:
+        """Tell another owner from now on."""
+        self._owner = owner
+
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Set from which number of waiting bytes on the owner is told to pause, and to go on."""
         if high is not None:

@@ -114,6 +114,12 @@ class Reporter:
         self._problems.pop(database, None)
         self.metrics.policy_problems.pop(database, None)
 
+    def tls_failed(self, reason: str) -> None:
+        """Log a client's handshake that failed, a burst as one line."""
+        suppressed = self._repeats.allows(("tls", reason))
+        if suppressed is not None:
+            self.logger.warning("tls_handshake_failed", reason=reason, suppressed=suppressed)
+
     def connection_refused(self, reason: RefusedBecause, error: ProxyError) -> None:
         """Count a connection that did not become a session; log it, a burst as one line."""
         self.metrics.connection_refused(reason)

@@ -12,7 +12,8 @@ from pgsoftproxy.errors import ConfigError, ProxyError, UpstreamUnavailable
 from pgsoftproxy.kernel import Wire
 from pgsoftproxy.ops.metrics import RefusedBecause
 from pgsoftproxy.proxy.pair import LINGER_SECONDS
-from pgsoftproxy.proxy.relay import Relay, shutdown
+from pgsoftproxy.proxy.refusals import shutdown
+from pgsoftproxy.proxy.relay import Relay
 from pgsoftproxy.proxy.services import Services
 from pgsoftproxy.proxy.upstream import tune
 
@@ -60,14 +61,14 @@ class Listener:
         loop = asyncio.get_running_loop()
         for _ in range(AT_ONCE):
             try:
-                client, _ = sock.accept()
+                client, place = sock.accept()
             except OSError as error:
                 if error.errno in EXHAUSTED:
                     loop.remove_reader(sock)
                     loop.call_later(PAUSE_SECONDS, self._accept_again, sock)
                 return  # nobody waits any more, or who did is gone
             client.setblocking(False)
-            relay = Relay(self._services, self)
+            relay = Relay(self._services, self, place[0])
             relay.connection_made(
                 Wire(loop, client, relay, self._figures.bytes_from_client, from_client=True)
             )

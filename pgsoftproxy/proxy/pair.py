@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable
 
 from pgsoftproxy.kernel import Wire
+from pgsoftproxy.proxy.tls import Tls
 from pgsoftproxy.proxy.wires import Connection
 from pgsoftproxy.session.session import Session
 
@@ -59,6 +60,12 @@ class Pair:
         """Take an accepted connection."""
         self._client = connection
         connection.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
+
+    def secure(self, over: Callable[[Wire], Tls], data: bytes) -> None:
+        """Encrypt the client's connection, whose handshake begins with `data`, if any of it has come already."""
+        if isinstance(self._client, Wire):
+            self._client = tls = over(self._client)
+            tls.start(data)
 
     def take_upstream(self, connection: Connection) -> None:
         """Take the connection that was asked for, unless it comes too late."""

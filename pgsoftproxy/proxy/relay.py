@@ -14,13 +14,14 @@ from pgsoftproxy.errors import ProxyError, UpstreamLost, UpstreamUnavailable
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.ops.metrics import RefusedBecause
 from pgsoftproxy.proxy.pair import Pair
+from pgsoftproxy.proxy.refusals import shutdown, unserved
 from pgsoftproxy.proxy.services import Services
 from pgsoftproxy.proxy.upstream import UpstreamSide
 from pgsoftproxy.proxy.wires import Connection
+from pgsoftproxy.session.door import LOCAL, Secured, Visitor
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.session import CatalogTexts, Session
 
-NO_SUCH_DATABASE = "3D000"
 CATALOG_TEXTS = CatalogTexts(inside.SETTINGS, inside.QUERY)
 
 
@@ -40,7 +41,7 @@ class Gate(Protocol):
 class Relay:
     """The client's side of a session; holds the session and the upstream's side."""
 
-    def __init__(self, services: Services, gate: Gate) -> None:
+    def __init__(self, services: Services, gate: Gate, host: str = LOCAL) -> None:
         self._services = services
         self._gate = gate
         self._figures = services.reporter.metrics.figures
@@ -48,6 +49,7 @@ class Relay:
         self.session = Session(
             services.planner, services.reporter, services.session_limits, CATALOG_TEXTS, services.shelves
         )
+        self.session.packets.meet(services.entrance.door, Visitor(host))
         self._pair = Pair()
         self._need = Need.NOTHING
         self._stalled = False
@@ -186,6 +188,11 @@ class Relay:
         match need:
             case Need.NOTHING:
                 pass
+            case Need.TLS:
+                data = self.session.packets.ciphertext()
+                self._pair.secure(
+                    lambda wire: self._services.entrance.secure(wire, self, self._secured), data
+                )
             case Need.CONNECT:
                 refusal = self._gate.admit(self)
                 if refusal is None:
@@ -206,7 +213,10 @@ class Relay:
                 assert_never(need)
 
     def _steer(self) -> None:
-        self._pair.wait(self._stalled or self._need is not Need.NOTHING)
+        self._pair.wait(self._stalled or self._need not in (Need.NOTHING, Need.TLS))
+
+    def _secured(self, secured: Secured) -> None:
+        self._answer(lambda: self.session.secured(secured))
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._work = self._services.tasks.start(work, name, self._crashed)
@@ -217,7 +227,7 @@ class Relay:
         try:
             await store.get(database)
         except UpstreamUnavailable as error:
-            self._refuse(RefusedBecause.CATALOG, _unserved(database, error))
+            self._refuse(RefusedBecause.CATALOG, unserved(database, error))
             return
         try:
             await self._services.upstream.connect(UpstreamSide(self))
@@ -233,7 +243,7 @@ class Relay:
         try:
             policy = await self._services.store.refresh(database)
         except UpstreamUnavailable as error:
-            self.end(_unserved(database, error))
+            self.end(unserved(database, error))
             return
         self._answer(lambda: self.session.catalog_refreshed(policy))
 
@@ -332,18 +342,3 @@ class Relay:
             self._gate.left(self)
             if self._logged_in:
                 self._services.reporter.session_closed(self.session.user, self.session.database)
-
-
-def shutdown() -> ProxyError:
-    """Return the error by which sessions end when the proxy is told to stop, in the server's words."""
-    return ProxyError("terminating connection due to administrator command", sqlstate="57P01")
-
-
-def _unserved(database: str, cause: UpstreamUnavailable) -> ProxyError:
-    if cause.sqlstate == NO_SUCH_DATABASE:
-        return UpstreamUnavailable(f'database "{database}" does not exist', sqlstate=cause.sqlstate)
-    # The cause quotes the control connection: it is for the log, which has it.
-    return UpstreamUnavailable(
-        f'database "{database}" cannot be served now: its catalog cannot be read',
-        hint="The proxy's log has the reason.",
-    )

@@ -6,6 +6,7 @@ Values only.
 from dataclasses import dataclass, field
 
 from pgsoftproxy.ops.reporter import Reporter
+from pgsoftproxy.proxy.entrance import Entrance
 from pgsoftproxy.proxy.policies import PolicyStore
 from pgsoftproxy.proxy.tasks import Tasks
 from pgsoftproxy.proxy.upstream import Upstream
@@ -34,3 +35,4 @@ class Services:
     session_limits: SessionLimits = field(default_factory=SessionLimits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     shelves: Shelves = field(default_factory=Shelves)
+    entrance: Entrance = field(default_factory=Entrance)

@@ -10,6 +10,7 @@ from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import PlanJob, Planner
 from pgsoftproxy.session.answers import sqlstate_of
 from pgsoftproxy.session.client import ClientSide
+from pgsoftproxy.session.door import Secured
 from pgsoftproxy.session.inside import CatalogTexts, InsideReader
 from pgsoftproxy.session.limits import SessionLimits
 from pgsoftproxy.session.login import Authentication, Packets, judge_replication
@@ -51,7 +52,7 @@ class Core:
         self.user = ""
         self.database = ""
         self.application_name = ""
-        self._packets = Packets()
+        self.packets = Packets()
         self._from_client = Scanner(frontend.AUTHENTICATION_RULES)
         self._from_upstream = Scanner(backend.AUTHENTICATION_RULES)
         self._reader = InsideReader(self._state, self._from_upstream, catalog_texts)
@@ -96,7 +97,7 @@ class Core:
         if self.phase in _FRAMED:
             self._from_client.feed(data)
         else:
-            self._packets.buffer += data
+            self.packets.buffer += data
         if self._state.need is Need.NOTHING:
             self._go_on()
 
@@ -127,10 +128,19 @@ class Core:
             if self._client_ended:
                 self._end_when_answered()
 
+    def secured(self, secured: Secured) -> None:
+        """Answer Need.TLS: the client's connection is encrypted, and this is what it has shown."""
+        try:
+            self.packets.secured(secured)
+        except ProxyError as error:
+            self.fail(error)
+        else:
+            self._move(Event.SECURED)
+
     def connected(self, policy: Policy) -> None:
         """Answer Need.CONNECT: the upstream server is connected, and this is its database's policy."""
         assert self.phase is Phase.CONNECTING
-        startup = self._packets.startup
+        startup = self.packets.startup
         assert startup is not None
         try:
             if startup.replicates:
@@ -140,10 +150,10 @@ class Core:
             self.fail(error)
             return
         self._authentication = Authentication(startup)
-        self.to_upstream.append(self._packets.packet)
+        self.to_upstream.append(self.packets.packet)
         self._move(Event.CONNECTED)
-        if self._packets.buffer:
-            self._from_client.feed(self._packets.buffer)
+        if self.packets.buffer:
+            self._from_client.feed(self.packets.buffer)
             self._go_on()
 
     def catalog_refreshed(self, policy: Policy) -> None:
@@ -241,7 +251,7 @@ class Core:
                     run = self._from_client.flush()
                     if run:
                         self.to_upstream.append(run)
-                case Phase.CONNECTING | Phase.CANCELLING | Phase.CLOSED:
+                case Phase.SECURING | Phase.CONNECTING | Phase.CANCELLING | Phase.CLOSED:
                     pass
         except ClientProtocolError as error:
             self._fail_when_answered(error)
@@ -260,9 +270,9 @@ class Core:
                 self.to_upstream.append(frontend.FLUSH_FRAME)
 
     def _read_packets(self) -> None:
-        event = self._packets.step(self.to_client)
+        event = self.packets.step(self.to_client)
         if event is Event.STARTUP_PACKET:
-            startup = self._packets.startup
+            startup = self.packets.startup
             assert startup is not None
             self.user, self.database = startup.user, startup.database
             self.application_name = startup.application_name
@@ -270,28 +280,21 @@ class Core:
                 startup.values(()), startup.user, Grant()
             )  # until its policy is known
         elif event is Event.CANCEL_REQUEST:
-            self.cancel_request = self._packets.packet
+            self.cancel_request = self.packets.packet
         if event is not None:
             self._move(event)
 
     def _read_login(self) -> None:
         scanner = self._from_client
         try:
-            while kind := scanner.next():
-                if kind == frontend.TERMINATE:
-                    self._move(Event.END)
-                    break
-                if not self._authentication.client_may_send(kind):
-                    scanner.hold()
-                    self.stalled = True
-                    break
-        except ClientProtocolError:
-            scanner.hold()
-            raise
+            event = self._authentication.read_client(scanner)
         finally:
             run = scanner.flush()
             if run:
                 self.to_upstream.append(run)
+        self.stalled = self._authentication.stalled
+        if event is not None:
+            self._move(event)
 
     def _read_upstream(self) -> None:
         scanner = self._from_upstream
@@ -306,24 +309,17 @@ class Core:
                 handle(kind)
 
     def _login_reply(self, kind: int) -> None:
-        scanner, state = self._from_upstream, self._state
         match kind:
-            case backend.AUTHENTICATION:
-                self._authentication.request(scanner.body())
-            case backend.NEGOTIATE:
-                self._authentication.negotiate(scanner.body())
             case backend.PARAMETER_STATUS:
                 self._server_side.parameter_status()
             case backend.ERROR:
-                fields = backend.error_fields(scanner.body())
-                state.observer.error(sqlstate_of(fields))
-                state.need = Need.CLOSE
+                fields = backend.error_fields(self._from_upstream.body())
+                self._state.observer.error(sqlstate_of(fields))
+                self._state.need = Need.CLOSE
             case backend.READY:
                 self._begin()
             case _:
-                raise UpstreamProtocolError(
-                    f"the upstream server sent message type {kind} before it was ready"
-                )
+                self._authentication.read_upstream(kind, self._from_upstream.body())
 
     def _begin(self) -> None:
         self._authentication.end(self._from_upstream.body())

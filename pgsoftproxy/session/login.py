@@ -4,18 +4,23 @@ Knows what may come from either side until then. Authentication itself is betwee
 """
 
 from dataclasses import replace
+from typing import Final
 
 from pgsoftproxy.errors import ClientProtocolError, StatementRefused, UpstreamProtocolError
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.model.routines import Action
 from pgsoftproxy.model.statements import StatementClass
 from pgsoftproxy.rewrite.plan import Kind, StatementPlan, Warned
+from pgsoftproxy.session.door import Door, Secured, TlsMode, Visitor
 from pgsoftproxy.session.observer import Observer
 from pgsoftproxy.session.phase import Event
 from pgsoftproxy.session.startup import NEWEST_MINOR, Startup, read_startup
 from pgsoftproxy.wire import backend, frontend
+from pgsoftproxy.wire.framing import Scanner
 
 _REQUESTS = {frontend.SSL_REQUEST: "SSL", frontend.GSSENC_REQUEST: "GSSAPI encryption"}
+_HANDSHAKE: Final = b"\x16"
+"""What a TLS handshake begins with, and no startup packet: that would be 352 MiB long."""
 
 
 class Packets:
@@ -25,7 +30,29 @@ class Packets:
         self.buffer = b""
         self.packet = b""
         self.startup: Startup | None = None
+        self._door = Door()
+        self._visitor = Visitor()
+        self._direct = False
         self._asked: set[int] = set()
+
+    def meet(self, door: Door, visitor: Visitor) -> None:
+        """Say who has come, and what is asked of them."""
+        self._door = door
+        self._visitor = visitor
+
+    def ciphertext(self) -> bytes:
+        """Take what the client has sent of its handshake already."""
+        data, self.buffer = self.buffer, b""
+        return data
+
+    def secured(self, secured: Secured) -> None:
+        """Take what encryption has shown; raises ClientProtocolError."""
+        self._visitor = replace(self._visitor, secured=secured)
+        if self._direct and secured.alpn is None:
+            # Another protocol's client may have been led here; its bytes are not to be read as ours.
+            raise ClientProtocolError(
+                "received direct SSL connection request without ALPN protocol negotiation extension"
+            )
 
     def step(self, to_client: list[bytes]) -> Event | None:
         """Handle the next packet, if a whole one is buffered; return what it leads to.
@@ -33,6 +60,11 @@ class Packets:
         `packet` is then that packet, and `startup` what a StartupMessage asks for. Raises
         ClientProtocolError or StatementRefused.
         """
+        encrypts = self._door.tls is not TlsMode.DISABLE
+        if encrypts and not self._asked and self.buffer[:1] == _HANDSHAKE:
+            self._direct = True
+            self._asked.update(_REQUESTS)
+            return Event.TLS_REQUEST
         while True:
             length = frontend.startup_length(self.buffer)
             if length is None or len(self.buffer) < length:
@@ -43,12 +75,21 @@ class Packets:
                 return Event.CANCEL_REQUEST
             if message.code not in _REQUESTS or message.code in self._asked:
                 self.startup = self._read(message)
+                self._door.judge(self._visitor, self.startup.user, self.startup.database)
                 return Event.STARTUP_PACKET
+            if encrypts and message.code == frontend.SSL_REQUEST:
+                self._asked.update(_REQUESTS)
+                self._must_wait(message.code)
+                to_client.append(b"S")
+                return Event.TLS_REQUEST
             self._refuse_encryption(message.code, to_client)
 
     def _refuse_encryption(self, code: int, to_client: list[bytes]) -> None:
         self._asked.add(code)
         to_client.append(b"N")
+        self._must_wait(code)
+
+    def _must_wait(self, code: int) -> None:
         if self.buffer:
             # Sent before our answer was read: it may have been injected by someone in the middle.
             raise ClientProtocolError(f"received unencrypted data after {_REQUESTS[code]} request")
@@ -87,9 +128,39 @@ class Authentication:
         self._extensions = startup.extensions
         self._hopeless = startup.hopeless
         self._waits_for_client = False
+        self.stalled = False
 
-    def client_may_send(self, kind: int) -> bool:
-        """Tell whether a frontend message passes now; other ones wait for the end of authentication."""
+    def read_client(self, scanner: Scanner) -> Event | None:
+        """Let the client's answers pass; `stalled` is then whether it has sent what must wait.
+
+        Raises ClientProtocolError.
+        """
+        try:
+            while kind := scanner.next():
+                if kind == frontend.TERMINATE:
+                    return Event.END
+                if not self._client_may_send(kind):
+                    scanner.hold()
+                    self.stalled = True
+                    break
+        except ClientProtocolError:
+            scanner.hold()
+            raise
+        return None
+
+    def read_upstream(self, kind: int, body: bytes) -> None:
+        """Look at what the server says of authentication; raises UpstreamProtocolError."""
+        match kind:
+            case backend.AUTHENTICATION:
+                self._request(body)
+            case backend.NEGOTIATE:
+                self._negotiate(body)
+            case _:
+                raise UpstreamProtocolError(
+                    f"the upstream server sent message type {kind} before it was ready"
+                )
+
+    def _client_may_send(self, kind: int) -> bool:
         if kind == frontend.PASSWORD:
             self._waits_for_client = False
             return True
@@ -97,7 +168,7 @@ class Authentication:
             raise ClientProtocolError(f"expected password response, got message type {kind}")
         return False
 
-    def negotiate(self, body: bytes) -> None:
+    def _negotiate(self, body: bytes) -> None:
         """Check the server's NegotiateProtocolVersion."""
         version, unknown = backend.negotiated(body)
         major, minor = version >> 16, version & 0xFFFF
@@ -106,7 +177,7 @@ class Authentication:
         self._minor = minor
         self._extensions -= unknown
 
-    def request(self, body: bytes) -> None:
+    def _request(self, body: bytes) -> None:
         """Note an Authentication message; the first one ends the negotiation of the protocol."""
         code = backend.authentication_code(body)
         self._waits_for_client = code not in (backend.AUTHENTICATION_OK, backend.SASL_FINAL)

@@ -1,10 +1,12 @@
 """The phases of a session, and what leads from one to the next. Nothing else decides a phase.
 
+    STARTUP <--secured-- SECURING <--TLS request-- STARTUP
     STARTUP --startup packet--> CONNECTING --connected--> AUTHENTICATING --first ReadyForQuery--> READY
        \\--CancelRequest--> CANCELLING       or, of a replication connection, --> PASSING  any --end--> CLOSED
 
 Until STARTUP is left, the client sends untyped packets (an SSLRequest and a GSSENCRequest may come first, each
-once). In CONNECTING and CANCELLING the relay works and the client's bytes wait. In AUTHENTICATING only the
+once). In SECURING the relay encrypts the connection, and what the client sends is none of ours. In CONNECTING and
+CANCELLING the relay works and the client's bytes wait. In AUTHENTICATING only the
 upstream server knows what it wants from the client: its requests and the client's answers pass untouched. In
 PASSING everything does, both ways.
 """
@@ -16,6 +18,7 @@ class Phase(Enum):
     """Where a session stands."""
 
     STARTUP = "startup"
+    SECURING = "securing"
     CONNECTING = "connecting"
     CANCELLING = "cancelling"
     AUTHENTICATING = "authenticating"
@@ -27,6 +30,8 @@ class Phase(Enum):
 class Event(Enum):
     """What moves a session on."""
 
+    TLS_REQUEST = "TLS request"
+    SECURED = "secured"
     STARTUP_PACKET = "startup packet"
     CANCEL_REQUEST = "cancel request"
     CONNECTED = "connected"
@@ -39,6 +44,7 @@ class Need(Enum):
     """What a session waits for its relay to do; while it is not NOTHING, client bytes only pile up."""
 
     NOTHING = "nothing"
+    TLS = "tls"
     CONNECT = "connect"
     CANCEL = "cancel"
     CATALOG = "catalog"
@@ -48,6 +54,8 @@ class Need(Enum):
 
 
 NEXT = {
+    (Phase.STARTUP, Event.TLS_REQUEST): Phase.SECURING,
+    (Phase.SECURING, Event.SECURED): Phase.STARTUP,
     (Phase.STARTUP, Event.STARTUP_PACKET): Phase.CONNECTING,
     (Phase.STARTUP, Event.CANCEL_REQUEST): Phase.CANCELLING,
     (Phase.CONNECTING, Event.CONNECTED): Phase.AUTHENTICATING,
@@ -56,5 +64,10 @@ NEXT = {
     **{(phase, Event.END): Phase.CLOSED for phase in Phase},
 }
 
-NEED_IN = {Phase.CONNECTING: Need.CONNECT, Phase.CANCELLING: Need.CANCEL, Phase.CLOSED: Need.CLOSE}
+NEED_IN = {
+    Phase.SECURING: Need.TLS,
+    Phase.CONNECTING: Need.CONNECT,
+    Phase.CANCELLING: Need.CANCEL,
+    Phase.CLOSED: Need.CLOSE,
+}
 """What a phase needs from the relay on entry; NOTHING where it is not listed."""

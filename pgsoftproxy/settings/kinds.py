@@ -12,6 +12,7 @@ from pgsoftproxy.model.links import Reaction, Unprotected
 from pgsoftproxy.model.policy import Mode, Relations, Truncate, Upsert
 from pgsoftproxy.model.routines import Action
 from pgsoftproxy.model.statements import Views
+from pgsoftproxy.session.door import TlsMode
 
 YEAR = 31_536_000
 
@@ -112,6 +113,11 @@ Dsn = Annotated[
     str,
     AfterValidator(_conninfo),
     Must("a connection string, as in postgresql://user@host:5432/database or host=... dbname=..."),
+]
+TlsChoice = Annotated[
+    TlsMode,
+    Field(strict=False),
+    Must('"disable", "allow", "prefer", "require", "verify-ca" or "verify-full"'),
 ]
 FilePath = Annotated[str, Field(min_length=1), Must("the path of a file")]
 Choice = Annotated[Action, Field(strict=False), Must('"refuse", "warn" or "allow"')]

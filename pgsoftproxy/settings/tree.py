@@ -14,6 +14,7 @@ from pgsoftproxy.model.links import KeyRule
 from pgsoftproxy.model.policy import TableRule
 from pgsoftproxy.model.routines import Action, RoutineRules
 from pgsoftproxy.model.statements import StatementRules, Views
+from pgsoftproxy.settings.access import ClientTls
 from pgsoftproxy.settings.kinds import (
     Acceptances,
     Address,
@@ -223,6 +224,7 @@ class Settings(Section):
     """The whole configuration, from file, environment and flags."""
 
     listen: Listen = Field(default_factory=Listen)
+    client_tls: ClientTls = Field(default_factory=ClientTls)
     upstream: Upstream = Field(default_factory=Upstream)
     control: Control
     metrics: Metrics = Field(default_factory=Metrics)

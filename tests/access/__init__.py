@@ -1,0 +1,1 @@
+"""Who gets in: encryption and authentication, on either side of the proxy."""
