@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 PINS := requirements/base.txt requirements/demo.txt requirements/dev.txt
 ARGS ?=
@@ -22,11 +23,16 @@ help:  ## print this menu
 
 setup: $(READY)  ## make .venv with pinned dependencies; the others imply it
 
-$(READY): pyproject.toml hatch_build.py $(wildcard pgsoftproxy/kernel/*.py pgsoftproxy/kernel/*.pxd) $(PINS)
+$(READY): $(INSTALLED) hatch_build.py $(wildcard pgsoftproxy/kernel/*.p* pgsoftproxy/rewrite/*.py)
+	@[ "$(KERNEL)" = python ] || $(BIN)/python hatch_build.py >$(VENV)/compiled || [ -z "$(KERNEL)" ]
+	@touch $@
+
+$(INSTALLED): pyproject.toml $(PINS)
 	@$(PYTHON) -c 'import sys; sys.exit("python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	PGSOFTPROXY_KERNEL=python $(BIN)/pip install --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(READY)  ## delete a row through the proxy, and see that it is gone and still there

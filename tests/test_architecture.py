@@ -16,7 +16,7 @@ MAX_LINES = 350
 
 FLOORS = (
     {""},  # the package itself: its version
-    {"errors"},
+    {"errors", "compiled"},
     {"model"},
     {"wire", "rewrite", "kernel"},
     {"session", "db", "ops"},

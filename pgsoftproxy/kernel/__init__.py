@@ -4,9 +4,10 @@ The same source either way. PGSOFTPROXY_KERNEL=compiled or =python chooses; with
 SQL, plans or settings.
 """
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
+
+from pgsoftproxy.compiled import CHOICES, choice, lacking
 
 if TYPE_CHECKING:
     from pgsoftproxy.kernel.lane import Cell, Known, Lane
@@ -14,31 +15,26 @@ if TYPE_CHECKING:
     from pgsoftproxy.kernel.selector import Selector
     from pgsoftproxy.kernel.wires import Wire
 
-__all__ = ["COMPILED", "Cell", "Known", "Lane", "Masks", "Selector", "Wire"]
+__all__ = ["CHOICES", "COMPILED", "Cell", "Known", "Lane", "Masks", "Selector", "Wire"]
 
-CHOICES = ("compiled", "python")
 MODULES = ("mask", "lane", "wires", "selector")
 
 
-def _compiled(choice: str | None) -> bool:
-    if choice is not None and choice not in CHOICES:
-        raise ImportError(f"PGSOFTPROXY_KERNEL is {choice!r}: it must be one of {', '.join(CHOICES)}")
-    if choice == "python":
+def _compiled() -> bool:
+    wanted = choice()
+    if wanted == "python":
         return False
     try:
         for name in MODULES:
             import_module(f"pgsoftproxy.kernel._{name}")
     except ModuleNotFoundError:
-        if choice is not None:
-            raise ImportError(
-                "PGSOFTPROXY_KERNEL asks for the compiled kernel, which this installation lacks: "
-                "install it again where there are a C compiler and Cython"
-            ) from None
+        if wanted is not None:
+            raise lacking() from None
         return False
     return True
 
 
-COMPILED: Final = _compiled(os.environ.get("PGSOFTPROXY_KERNEL") or None)
+COMPILED: Final = _compiled()
 
 if not TYPE_CHECKING:
     _prefix = "pgsoftproxy.kernel._" if COMPILED else "pgsoftproxy.kernel."
