@@ -23,7 +23,8 @@ from pgsoftproxy.ops.http import OpsServer
 from pgsoftproxy.ops.logs import Logger, adopt_standard_logging, make_logger
 from pgsoftproxy.ops.metrics import Metrics, Reload
 from pgsoftproxy.ops.reporter import Reporter
-from pgsoftproxy.proxy.certificates import Files, server_context
+from pgsoftproxy.proxy.certificates import Files, client_context, server_context
+from pgsoftproxy.proxy.encryption import Encryption
 from pgsoftproxy.proxy.entrance import Entrance
 from pgsoftproxy.proxy.listener import UNADMITTED, Listener
 from pgsoftproxy.proxy.policies import PolicyStore, Rules
@@ -146,11 +147,12 @@ class App:
         )
         self._metrics.figures.plan_cache = planner.figures
         address = Address(upstream.hosts, upstream.port, upstream.connect_timeout)
+        self._upstream = Upstream(address, self._metrics, self._logger, way_out(settings))
         services = Services(
             planner,
             reporter,
             self._store,
-            Upstream(address, self._metrics, self._logger),
+            self._upstream,
             self._tasks,
             SessionLimits(statement_bytes=limits.statement_bytes),
             Timeouts(limits.login_timeout, limits.idle_timeout),
@@ -195,13 +197,14 @@ class App:
         async with self._reloading:
             try:
                 settings = self._source.load()
-                entrance = way_in(settings)
+                entrance, encryption = way_in(settings), way_out(settings)
                 await self._store.reload(_rules(settings))
             except ConfigError as error:
                 self._metrics.reloads[(Reload.FAILED.value,)] += 1
                 self._logger.error("reload_refused", problems=list(error.problems))
                 return
             self._entrance.replace(*entrance)
+            self._upstream.encryption = encryption
             self._audits.set_interval(settings.audit.interval)
             unchanged = self._settings
             waiting = [name for name in FIXED_AT_START if getattr(settings, name) != getattr(unchanged, name)]
@@ -216,6 +219,13 @@ def way_in(settings: Settings) -> tuple[Door, SSLContext | None]:
     tls = settings.client_tls
     files = Files(f"{settings.origin('client_tls')}: client_tls", **tls.model_dump())
     return Door(tls.mode), server_context(files)
+
+
+def way_out(settings: Settings) -> Encryption:
+    """Return how the server is met; raises ConfigError if certificates cannot be had."""
+    tls = settings.upstream_tls
+    files = Files(f"{settings.origin('upstream_tls')}: upstream_tls", **tls.model_dump())
+    return Encryption(tls.mode, client_context(files))
 
 
 def _audit_command(source: Source) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from pgsoftproxy.app import way_in
+from pgsoftproxy.app import way_in, way_out
 from pgsoftproxy.cli.exits import DONE, UNREACHABLE, WRONG
 from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.db.readiness import with_links
@@ -43,6 +43,7 @@ def check(config: Path, overrides: Sequence[str], *, offline: bool, as_json: boo
     try:
         settings = load(config, os.environ, overrides)
         way_in(settings)
+        way_out(settings)
         findings = Findings(settings.rules())
         if not offline:
             asyncio.run(_compare(settings, findings))

@@ -10,6 +10,8 @@ from pgsoftproxy.errors import ConfigError
 from pgsoftproxy.proxy.tls import ALPN
 from pgsoftproxy.session.door import MUST_CERTIFY, TlsMode
 
+SYSTEM = "system"
+"""What stands for the authorities that the operating system believes."""
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -44,6 +46,31 @@ def server_context(files: Files) -> ssl.SSLContext | None:
     if files.ca is not None:
         _believe(context, files, files.ca)
         context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def client_context(files: Files) -> ssl.SSLContext | None:
+    """Return the context by which the server is met, unless all goes in clear.
+
+    As libpq has it, a CA is asked for whatever the mode, where there is one. Raises ConfigError.
+    """
+    if files.mode is TlsMode.DISABLE:
+        return None
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, files.min_version)
+    context.check_hostname = files.mode is TlsMode.VERIFY_FULL
+    if files.ca is None:
+        if files.mode in MUST_CERTIFY:
+            raise ConfigError((f'{files.section}: mode "{files.mode.value}" needs ca',))
+        context.verify_mode = ssl.CERT_NONE
+    elif files.ca != SYSTEM:
+        _believe(context, files, files.ca)
+    elif files.mode is TlsMode.VERIFY_FULL:
+        context.load_default_certs()
+    else:
+        # Anybody can have a certificate that the system believes, in a name of his own.
+        raise ConfigError((f'{files.section}: ca "{SYSTEM}" needs mode "verify-full"',))
+    if files.cert is not None:
+        _show(context, files)
     return context
 
 

@@ -129,7 +129,7 @@ class Listener:
 
     def admit(self, relay: Relay) -> ProxyError | None:
         """Return why this client cannot become a session, if so."""
-        if len(self._admitted) >= self._connections:
+        if relay not in self._admitted and len(self._admitted) >= self._connections:
             return self._refused(RefusedBecause.LIMIT, _too_many())
         self._admitted.add(relay)
         return None

@@ -75,6 +75,12 @@ class Pair:
         self._upstream = connection
         connection.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
 
+    def forget_upstream(self) -> None:
+        """Drop the upstream connection, for another one to be taken."""
+        connection, self._upstream = self._upstream, None
+        if connection is not None:
+            connection.abort()
+
     def join(self, session: Session, touched: Callable[[], None] | None) -> None:
         """Let the session's lane carry bytes from one socket to the other, where both are plain."""
         client, upstream = self._client, self._upstream

@@ -7,6 +7,7 @@ SQL: it asks the session what to write, what it waits for, and whether it is idl
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol, assert_never
 
 from pgsoftproxy.db import inside
@@ -189,11 +190,11 @@ class Relay:
             case Need.NOTHING:
                 pass
             case Need.TLS:
-                data = self.session.packets.ciphertext()
-                self._pair.secure(
-                    lambda wire: self._services.entrance.secure(wire, self, self._secured), data
-                )
+                entrance = self._services.entrance
+                secure = partial(entrance.secure, owner=self, tell=self._secured)
+                self._pair.secure(secure, self.session.packets.ciphertext())
             case Need.CONNECT:
+                self._pair.forget_upstream()  # if it has turned us away
                 refusal = self._gate.admit(self)
                 if refusal is None:
                     self._begin(self._connect(), "connect")
@@ -230,13 +231,16 @@ class Relay:
             self._refuse(RefusedBecause.CATALOG, unserved(database, error))
             return
         try:
-            await self._services.upstream.connect(UpstreamSide(self))
+            # Asked for a second time, the server has turned us away by the first of two ways.
+            again, upstream = self._connected, self._services.upstream
+            connection = await upstream.connect(UpstreamSide(self), again=again)
+            other_way = not again and upstream.encryption.other_way(connection)
             policy = await store.get(database)  # it may have changed while we connected
         except UpstreamUnavailable as error:
             self._refuse(RefusedBecause.UPSTREAM, error)
             return
         self._connected = True
-        self._answer(lambda: self.session.connected(policy))
+        self._answer(lambda: self.session.connected(policy, other_way=other_way))
 
     async def _refresh(self) -> None:
         database = self.session.database

@@ -46,6 +46,10 @@ class Tls:
         self._over = False  # nothing more is read or written here
         self._peer_ended = False
 
+    def own(self, owner: Owner) -> None:
+        """Tell another owner from now on."""
+        self._owner = owner
+
     @property
     def alpn(self) -> str | None:
         """Return the protocol that both sides have agreed upon."""

@@ -6,6 +6,7 @@ Must not know sessions or messages; a cancel request is just bytes to deliver.
 import asyncio
 import contextlib
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,10 +16,14 @@ from pgsoftproxy.kernel import Wire
 from pgsoftproxy.ops.logs import Logger, Once
 from pgsoftproxy.ops.metrics import Metrics
 from pgsoftproxy.proxy import wires
+from pgsoftproxy.proxy.encryption import Encryption, Waiting
+from pgsoftproxy.proxy.tls import Tls
 from pgsoftproxy.proxy.wires import Connection
+from pgsoftproxy.session.door import TlsMode
 
 KEEPALIVE_IDLE_SECONDS = 60
 REPEAT_SECONDS = 10.0
+IN_CLEAR = Encryption()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +38,35 @@ class Address:
 class Upstream:
     """Open connections to the first host that accepts one."""
 
-    def __init__(self, address: Address, metrics: Metrics, logger: Logger) -> None:
+    def __init__(
+        self, address: Address, metrics: Metrics, logger: Logger, encryption: Encryption = IN_CLEAR
+    ) -> None:
+        self.encryption = encryption  # a reload puts another in its place
         self._address = address
         self._metrics = metrics
         self._logger = logger
         self._repeats = Once(REPEAT_SECONDS, time.monotonic)
 
-    async def connect(self, side: "Side") -> Connection:
-        """Return a new connection, which tells its side. Raises UpstreamUnavailable when every host has failed."""
+    async def connect(self, side: "Side", *, again: bool = False) -> Connection:
+        """Return a new connection, which tells its side. Raises UpstreamUnavailable when every host has failed.
+
+        `again`: the server has refused the first of two ways to encrypt.
+        """
         for host in self._address.hosts:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._address.connect_timeout):
-                    sock = await self._open(host)
+                    reached = await self._reach(host, again=again)
             except OSError as error:  # TimeoutError and the resolver's errors are OSErrors too
                 self._failed(host, error)
             else:
                 self._metrics.upstream_connect_seconds.observe(time.monotonic() - started)
-                connection = Wire(
-                    asyncio.get_running_loop(),
-                    sock,
-                    side,
-                    self._metrics.figures.bytes_from_upstream,
-                    from_client=False,
-                )
+                connection: Connection
+                if isinstance(reached, Tls):
+                    reached.own(side)
+                    connection = reached
+                else:
+                    connection = self._wire(reached, side)
                 side.connection_made(connection)
                 return connection
         raise UpstreamUnavailable("the upstream server cannot be reached now", hint="Try again later.")
@@ -75,6 +85,33 @@ class Upstream:
             self._logger.warning("cancel_request_unanswered")
         finally:
             connection.close()
+
+    async def _reach(self, host: str, *, again: bool) -> socket.socket | Tls:
+        """Connect, encrypted or not as is configured; raises OSError."""
+        encryption = self.encryption
+        if encryption.mode is TlsMode.DISABLE:
+            return await self._open(host)
+        try:
+            return await self._reach_by(encryption, host, again=again)
+        except ssl.SSLError:
+            if encryption.mode is not TlsMode.PREFER or again:
+                raise
+            return await self._reach_by(encryption, host, again=True)
+
+    async def _reach_by(self, encryption: Encryption, host: str, *, again: bool) -> socket.socket | Tls:
+        sock = await self._open(host)
+        try:
+            if not await encryption.asks(sock, again=again):
+                return sock
+        except BaseException:
+            sock.close()
+            raise
+        gate = Waiting()
+        return await encryption.secure(self._wire(sock, gate), gate, host)
+
+    def _wire(self, sock: socket.socket, owner: wires.Owner) -> Wire:
+        meter = self._metrics.figures.bytes_from_upstream
+        return Wire(asyncio.get_running_loop(), sock, owner, meter, from_client=False)
 
     async def _open(self, host: str) -> socket.socket:
         """Connect to the first of a host's addresses that accepts; raises OSError."""

@@ -137,11 +137,13 @@ class Core:
         else:
             self._move(Event.SECURED)
 
-    def connected(self, policy: Policy) -> None:
-        """Answer Need.CONNECT: the upstream server is connected, and this is its database's policy."""
+    def connected(self, policy: Policy, *, other_way: bool = False) -> None:
+        """Answer Need.CONNECT: the upstream server is connected, and this is its database's policy.
+
+        `other_way`: if the server turns us away at once, Need.CONNECT comes again, for the other way to encrypt.
+        """
         assert self.phase is Phase.CONNECTING
         startup = self.packets.startup
-        assert startup is not None
         try:
             if startup.replicates:
                 judge_replication(startup.user, policy, self._state.observer)
@@ -149,7 +151,7 @@ class Core:
         except ProxyError as error:
             self.fail(error)
             return
-        self._authentication = Authentication(startup)
+        self._authentication = Authentication(startup, other_way=other_way)
         self.to_upstream.append(self.packets.packet)
         self._move(Event.CONNECTED)
         if self.packets.buffer:
@@ -273,12 +275,10 @@ class Core:
         event = self.packets.step(self.to_client)
         if event is Event.STARTUP_PACKET:
             startup = self.packets.startup
-            assert startup is not None
             self.user, self.database = startup.user, startup.database
             self.application_name = startup.application_name
-            self._state.tracker = Tracker(
-                startup.values(()), startup.user, Grant()
-            )  # until its policy is known
+            # Until its policy is known.
+            self._state.tracker = Tracker(startup.values(()), startup.user, Grant())
         elif event is Event.CANCEL_REQUEST:
             self.cancel_request = self.packets.packet
         if event is not None:
@@ -314,12 +314,20 @@ class Core:
                 self._server_side.parameter_status()
             case backend.ERROR:
                 fields = backend.error_fields(self._from_upstream.body())
+                if self._authentication.turned_away(sqlstate_of(fields)):
+                    self._from_upstream.rest()
+                    self.packets.buffer, self.stalled = self._from_client.rest(), False
+                    self._move(Event.TURNED_AWAY)
+                    return
                 self._state.observer.error(sqlstate_of(fields))
                 self._state.need = Need.CLOSE
             case backend.READY:
                 self._begin()
             case _:
-                self._authentication.read_upstream(kind, self._from_upstream.body())
+                scanner = self._from_upstream
+                instead = self._authentication.read_upstream(kind, scanner.body())
+                if instead is not None:
+                    self.to_client.extend((scanner.drop(), instead))
 
     def _begin(self) -> None:
         self._authentication.end(self._from_upstream.body())

@@ -11,7 +11,7 @@ from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.model.routines import Action
 from pgsoftproxy.model.statements import StatementClass
 from pgsoftproxy.rewrite.plan import Kind, StatementPlan, Warned
-from pgsoftproxy.session.door import Door, Secured, TlsMode, Visitor
+from pgsoftproxy.session.door import REFUSED, Door, Secured, TlsMode, Visitor
 from pgsoftproxy.session.observer import Observer
 from pgsoftproxy.session.phase import Event
 from pgsoftproxy.session.startup import NEWEST_MINOR, Startup, read_startup
@@ -29,7 +29,7 @@ class Packets:
     def __init__(self) -> None:
         self.buffer = b""
         self.packet = b""
-        self.startup: Startup | None = None
+        self.startup: Startup
         self._door = Door()
         self._visitor = Visitor()
         self._direct = False
@@ -120,10 +120,18 @@ def judge_replication(user: str, policy: Policy, observer: Observer) -> None:
         observer.hinted(warned, b"")
 
 
+def _without_binding(body: bytes) -> bytes | None:
+    """Return the server's list of mechanisms without those that bind to a channel: the client's is another one."""
+    offered = backend.sasl_mechanisms(body)
+    kept = [name for name in offered if not name.endswith(b"-PLUS")]
+    return None if len(kept) in (0, len(offered)) else backend.sasl(kept)
+
+
 class Authentication:
     """Watch authentication pass: who may speak, and which protocol version the server agrees to."""
 
-    def __init__(self, startup: Startup) -> None:
+    def __init__(self, startup: Startup, *, other_way: bool = False) -> None:
+        self._other_way = other_way
         self._minor = startup.minor
         self._extensions = startup.extensions
         self._hopeless = startup.hopeless
@@ -148,17 +156,27 @@ class Authentication:
             raise
         return None
 
-    def read_upstream(self, kind: int, body: bytes) -> None:
-        """Look at what the server says of authentication; raises UpstreamProtocolError."""
+    def turned_away(self, sqlstate: str) -> bool:
+        """Tell whether an error says no more than that this way to connect is closed, and there is another."""
+        return self._other_way and sqlstate == REFUSED
+
+    def read_upstream(self, kind: int, body: bytes) -> bytes | None:
+        """Look at what the server says of authentication; return what the client is told instead, if anything.
+
+        Raises UpstreamProtocolError.
+        """
+        self._other_way = False
         match kind:
             case backend.AUTHENTICATION:
                 self._request(body)
+                return _without_binding(body)
             case backend.NEGOTIATE:
                 self._negotiate(body)
             case _:
                 raise UpstreamProtocolError(
                     f"the upstream server sent message type {kind} before it was ready"
                 )
+        return None
 
     def _client_may_send(self, kind: int) -> bool:
         if kind == frontend.PASSWORD:

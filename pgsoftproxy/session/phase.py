@@ -8,7 +8,8 @@ Until STARTUP is left, the client sends untyped packets (an SSLRequest and a GSS
 once). In SECURING the relay encrypts the connection, and what the client sends is none of ours. In CONNECTING and
 CANCELLING the relay works and the client's bytes wait. In AUTHENTICATING only the
 upstream server knows what it wants from the client: its requests and the client's answers pass untouched. In
-PASSING everything does, both ways.
+PASSING everything does, both ways. A server that refuses encryption, or its absence, turns us away at once; if there
+is another way, that leads from AUTHENTICATING back to CONNECTING.
 """
 
 from enum import Enum
@@ -35,6 +36,7 @@ class Event(Enum):
     STARTUP_PACKET = "startup packet"
     CANCEL_REQUEST = "cancel request"
     CONNECTED = "connected"
+    TURNED_AWAY = "turned away"
     READY_FOR_QUERY = "ready for query"
     READY_TO_REPLICATE = "ready to replicate"
     END = "end"
@@ -59,6 +61,7 @@ NEXT = {
     (Phase.STARTUP, Event.STARTUP_PACKET): Phase.CONNECTING,
     (Phase.STARTUP, Event.CANCEL_REQUEST): Phase.CANCELLING,
     (Phase.CONNECTING, Event.CONNECTED): Phase.AUTHENTICATING,
+    (Phase.AUTHENTICATING, Event.TURNED_AWAY): Phase.CONNECTING,
     (Phase.AUTHENTICATING, Event.READY_FOR_QUERY): Phase.READY,
     (Phase.AUTHENTICATING, Event.READY_TO_REPLICATE): Phase.PASSING,
     **{(phase, Event.END): Phase.CLOSED for phase in Phase},

@@ -14,7 +14,7 @@ from pgsoftproxy.model.links import KeyRule
 from pgsoftproxy.model.policy import TableRule
 from pgsoftproxy.model.routines import Action, RoutineRules
 from pgsoftproxy.model.statements import StatementRules, Views
-from pgsoftproxy.settings.access import ClientTls
+from pgsoftproxy.settings.access import ClientTls, UpstreamTls
 from pgsoftproxy.settings.kinds import (
     Acceptances,
     Address,
@@ -226,6 +226,7 @@ class Settings(Section):
     listen: Listen = Field(default_factory=Listen)
     client_tls: ClientTls = Field(default_factory=ClientTls)
     upstream: Upstream = Field(default_factory=Upstream)
+    upstream_tls: UpstreamTls = Field(default_factory=UpstreamTls)
     control: Control
     metrics: Metrics = Field(default_factory=Metrics)
     logs: Logs = Field(default_factory=Logs)

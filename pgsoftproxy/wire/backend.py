@@ -42,6 +42,9 @@ COUNT_DIGITS: Final = 20
 """Of the longest row count, an unsigned integer of 64 bits."""
 
 AUTHENTICATION_OK = 0
+SASL = 10
+AUTHENTICATION_HEAD = 4096
+"""How much of an Authentication message is looked at: a list of mechanisms is a part of it."""
 SASL_FINAL = 12
 
 _LIMIT = 0x7FFFFFFF
@@ -54,7 +57,7 @@ AUTHENTICATION_RULES = Rules.of(
     UpstreamProtocolError,
     "backend",
     {
-        AUTHENTICATION: (_LIMIT, 4),
+        AUTHENTICATION: (_LIMIT, AUTHENTICATION_HEAD),
         NEGOTIATE: (_LIMIT, _WHOLE),
         PARAMETER_STATUS: (_LIMIT, _WHOLE),
         BACKEND_KEY: (_LIMIT, PASS),
@@ -203,6 +206,22 @@ def authentication_code(body: bytes) -> int:
         raise UpstreamProtocolError("malformed Authentication message from the upstream server")
     code: int = _INT.unpack_from(body)[0]
     return code
+
+
+def sasl_mechanisms(body: bytes) -> list[bytes]:
+    """Return the mechanisms that an AuthenticationSASL offers; none if it is another message."""
+    if authentication_code(body) != SASL:
+        return []
+    names, end, rest = body[4:].partition(b"\0\0")
+    if not end or rest:
+        raise UpstreamProtocolError("malformed Authentication message from the upstream server")
+    return names.split(b"\0")
+
+
+def sasl(mechanisms: list[bytes]) -> bytes:
+    """Build an AuthenticationSASL."""
+    names = b"".join(name + b"\0" for name in mechanisms)
+    return message(AUTHENTICATION, _INT.pack(SASL) + names + b"\0")
 
 
 def negotiated(body: bytes) -> tuple[int, frozenset[bytes]]:
