@@ -12,12 +12,13 @@ from pgsoftproxy.compiled import CHOICES, choice, lacking
 if TYPE_CHECKING:
     from pgsoftproxy.kernel.lane import Cell, Known, Lane
     from pgsoftproxy.kernel.mask import Masks
+    from pgsoftproxy.kernel.scanner import Scanner
     from pgsoftproxy.kernel.selector import Selector
     from pgsoftproxy.kernel.wires import Wire
 
-__all__ = ["CHOICES", "COMPILED", "Cell", "Known", "Lane", "Masks", "Selector", "Wire"]
+__all__ = ["CHOICES", "COMPILED", "Cell", "Known", "Lane", "Masks", "Scanner", "Selector", "Wire"]
 
-MODULES = ("mask", "lane", "wires", "selector")
+MODULES = ("mask", "lane", "scanner", "wires", "selector")
 
 
 def _compiled() -> bool:
@@ -41,5 +42,6 @@ if not TYPE_CHECKING:
     _lane = import_module(f"{_prefix}lane")
     Cell, Known, Lane = _lane.Cell, _lane.Known, _lane.Lane
     Masks = import_module(f"{_prefix}mask").Masks
+    Scanner = import_module(f"{_prefix}scanner").Scanner
     Selector = import_module(f"{_prefix}selector").Selector
     Wire = import_module(f"{_prefix}wires").Wire

@@ -1,5 +1,6 @@
 # What `wires` is as C. In Python its class is as it stands there.
 from pgsoftproxy.kernel._lane cimport Cell, Lane
+from pgsoftproxy.kernel._scanner cimport Scanner
 
 cdef class Wire:
     cdef object _loop
@@ -13,6 +14,8 @@ cdef class Wire:
     cdef object _leave
     cdef Wire _peer
     cdef object _touched
+    cdef Scanner _scanner
+    cdef object _flows
     cdef object _waiting
     cdef Py_ssize_t _waits
     cdef Py_ssize_t _high
@@ -28,4 +31,6 @@ cdef class Wire:
     cpdef bint readable(self) except -1
     cdef bint _client(self, Py_ssize_t size) except -1
     cdef bint _server(self, Py_ssize_t size) except -1
+    cdef bint _carry(self, Py_ssize_t size) except -1
+    cdef bint _hand_on(self, Py_ssize_t upto, bytes rest) except -1
     cdef object _end(self)

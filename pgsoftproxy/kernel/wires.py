@@ -91,6 +91,8 @@ class Wire:
         self._leave: Any = None
         self._peer: Any = None
         self._touched: Any = None
+        self._scanner: Any = None
+        self._flows: Any = None
         self._waiting: Any = None  # a deque of what the socket did not take; None if nothing
         self._waits = 0  # bytes of it
         self._high = 64 * 1024
@@ -122,6 +124,11 @@ class Wire:
     def own(self, owner: Any) -> None:
         """Tell another owner from now on."""
         self._owner = owner
+
+    def stream(self, scanner: Any, flows: Callable[[], bool]) -> None:
+        """Carry what passes to the other socket while the owner's scanner and `flows` say that all of it may go on."""
+        self._scanner = scanner
+        self._flows = flows
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Set from which number of waiting bytes on the owner is told to pause, and to go on."""
@@ -201,10 +208,17 @@ class Wire:
         if self._closing or self._paused or self._ended:
             return False  # it was told so after this was due
         laned: cython.bint = self._lane is not None and self._lane.open
-        if laned and not self._from_client:
-            held = len(self._lane.held)
+        flows: cython.bint = False
+        if laned:
+            if not self._from_client:
+                held = len(self._lane.held)
+                if held:
+                    BUFFER[:held] = self._lane.held
+        elif self._scanner is not None and self._scanner.flows() and self._flows():
+            flows = True
+            held = len(self._scanner.data)
             if held:
-                BUFFER[:held] = self._lane.held
+                BUFFER[:held] = self._scanner.data
         try:
             size = _receive(self._socket, self._fd, BUFFER, held)
         except OSError as error:
@@ -212,6 +226,8 @@ class Wire:
             return False
         if size > 0:
             self._meter.n += size
+            if flows:
+                return self._carry(held + size)
             if laned:
                 return self._client(size) if self._from_client else self._server(held + size)
             self._owner.data_received(_cut(BUFFER, 0, size))
@@ -223,10 +239,10 @@ class Wire:
         found: cython.int = self._lane.client(BUFFER, size)
         if found == 1:
             self._peer.pour(BUFFER, size)
-            return True
+            return not self._peer._lost
         if found == 2:
             self._peer.pour(self._lane.out, len(self._lane.out))
-            return True
+            return not self._peer._lost
         data: bytes = _cut(BUFFER, 0, size)
         self._leave()
         self._owner.data_received(data)
@@ -234,13 +250,20 @@ class Wire:
 
     def _server(self, size: cython.Py_ssize_t) -> bool:
         upto: cython.Py_ssize_t = self._lane.server(BUFFER, size)
-        rest: bytes | None = _cut(BUFFER, upto, size) if self._lane.strange else None
+        return self._hand_on(upto, _cut(BUFFER, upto, size) if self._lane.strange else None)
+
+    def _carry(self, size: cython.Py_ssize_t) -> cython.bint:
+        upto: cython.Py_ssize_t = self._scanner.carry(BUFFER, size)
+        return self._hand_on(upto, None if self._scanner.flows() else _cut(BUFFER, upto, size))
+
+    def _hand_on(self, upto: cython.Py_ssize_t, rest: bytes | None) -> cython.bint:
+        """Write what goes on, give the rest to the owner; return whether nobody else has run."""
         if upto:
             self._peer.pour(BUFFER, upto)
         if self._touched is not None:
             self._touched()
         if rest is None:
-            return True
+            return not self._peer._lost
         self._leave()
         self._owner.data_received(rest)
         return False

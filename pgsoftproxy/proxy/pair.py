@@ -82,11 +82,14 @@ class Pair:
             connection.abort()
 
     def join(self, session: Session, touched: Callable[[], None] | None) -> None:
-        """Let the session's lane carry bytes from one socket to the other, where both are plain."""
+        """Let lane and scanners of the session carry bytes from one socket to the other, where both are plain."""
         client, upstream = self._client, self._upstream
         if isinstance(client, Wire) and isinstance(upstream, Wire):
+            from_client, from_upstream = session.streams()
             client.join(upstream, session.lane, session.leave_lane, None)
+            client.stream(*from_client)
             upstream.join(client, session.lane, session.leave_lane, touched)
+            upstream.stream(*from_upstream)
 
     def client_ended(self) -> None:
         """Note the client's end of file: it may still read, but nothing more comes from it."""

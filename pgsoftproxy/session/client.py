@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pgsoftproxy.errors import ClientProtocolError, Refusal
+from pgsoftproxy.kernel import Scanner
 from pgsoftproxy.model.names import NAME_BYTES
 from pgsoftproxy.rewrite.plan import Kind, Plan, depends
 from pgsoftproxy.session import express, sqlnames
@@ -28,7 +29,7 @@ from pgsoftproxy.session.texts import (
 )
 from pgsoftproxy.session.uses import Uses, prepare
 from pgsoftproxy.wire import frontend
-from pgsoftproxy.wire.framing import HEADER, Scanner
+from pgsoftproxy.wire.framing import HEADER
 
 
 class ClientSide:

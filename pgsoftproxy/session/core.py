@@ -5,6 +5,7 @@ the lane, by which `session` lets plain messages pass it by.
 """
 
 from pgsoftproxy.errors import ClientProtocolError, ProxyError, UpstreamProtocolError
+from pgsoftproxy.kernel import Scanner
 from pgsoftproxy.model.context import Grant
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import PlanJob, Planner
@@ -21,7 +22,6 @@ from pgsoftproxy.session.shelves import Shelves
 from pgsoftproxy.session.state import State
 from pgsoftproxy.session.variables import Tracker
 from pgsoftproxy.wire import backend, frontend
-from pgsoftproxy.wire.framing import Scanner
 
 _FRAMED = frozenset({Phase.AUTHENTICATING, Phase.READY, Phase.PASSING})
 """The phases in which the client sends frames."""

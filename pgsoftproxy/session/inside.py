@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from pgsoftproxy.errors import UpstreamProtocolError
+from pgsoftproxy.kernel import Scanner
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.session.answers import ends_session
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.state import State
 from pgsoftproxy.wire import backend, frontend
-from pgsoftproxy.wire.framing import Scanner
 
 NAME: Final = b"_pgsoftproxy_catalog"
 """Of statement, portal and savepoint; the latter is the only one that a client could see, if it looked just then."""

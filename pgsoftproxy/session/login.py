@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from pgsoftproxy.errors import ClientProtocolError, StatementRefused, UpstreamProtocolError
+from pgsoftproxy.kernel import Scanner
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.model.routines import Action
 from pgsoftproxy.model.statements import StatementClass
@@ -16,7 +17,6 @@ from pgsoftproxy.session.observer import Observer
 from pgsoftproxy.session.phase import Event
 from pgsoftproxy.session.startup import NEWEST_MINOR, Startup, read_startup
 from pgsoftproxy.wire import backend, frontend
-from pgsoftproxy.wire.framing import Scanner
 
 _REQUESTS = {frontend.SSL_REQUEST: "SSL", frontend.GSSENC_REQUEST: "GSSAPI encryption"}
 _HANDSHAKE: Final = b"\x16"

@@ -7,6 +7,7 @@ ends the session. Must not know the client's messages nor sockets.
 from collections.abc import Callable
 
 from pgsoftproxy.errors import UpstreamProtocolError
+from pgsoftproxy.kernel import Scanner
 from pgsoftproxy.model.effects import ChangesCatalog
 from pgsoftproxy.model.encodings import codec_of
 from pgsoftproxy.rewrite.plan import Kind, Retag, StatementPlan
@@ -15,7 +16,6 @@ from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.replies import Owed, Owes
 from pgsoftproxy.session.state import State
 from pgsoftproxy.wire import backend
-from pgsoftproxy.wire.framing import Scanner
 
 
 class ServerSide:

@@ -3,8 +3,10 @@
 Owns which of the two has the bytes. Must not know what either makes of them.
 """
 
+from collections.abc import Callable
+
 from pgsoftproxy.errors import ProxyError
-from pgsoftproxy.kernel import Lane
+from pgsoftproxy.kernel import Lane, Scanner
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import Planner
 from pgsoftproxy.session import express
@@ -15,7 +17,11 @@ from pgsoftproxy.session.observer import Observer
 from pgsoftproxy.session.phase import Need, Phase
 from pgsoftproxy.session.shelves import Shelves
 
-__all__ = ["CatalogTexts", "Need", "Session", "SessionLimits"]
+__all__ = ["CatalogTexts", "Need", "Session", "SessionLimits", "Stream"]
+
+Stream = tuple[Scanner, Callable[[], bool]]
+
+_FLOWING = frozenset({Phase.READY, Phase.PASSING})
 
 
 class Session(Core):
@@ -66,6 +72,13 @@ class Session(Core):
         if self.phase is Phase.READY and not self._state.replies.queue:
             self._enter_lane()
 
+    def streams(self) -> tuple[Stream, Stream]:
+        """Return the client's bytes and the server's as streams: what cuts them, and what tells whether they may flow.
+
+        What then passes may go on without being given: all that would come of it is that it goes on.
+        """
+        return (self._from_client, self._client_flows), (self._from_upstream, self._upstream_flows)
+
     def leave_lane(self) -> None:
         """Take over what the lane has carried, if it is open; whatever looks into the session comes behind this."""
         lane = self.lane
@@ -92,6 +105,24 @@ class Session(Core):
         """Take the client's end of file: what it sent before is still answered, as it would be by the server."""
         self.leave_lane()
         super().client_closed()
+
+    def _client_flows(self) -> bool:
+        return (
+            self.phase in _FLOWING
+            and self._state.need is Need.NOTHING
+            and self._doom is None
+            and not (self.to_upstream or self._client_side.left)
+        )
+
+    def _upstream_flows(self) -> bool:
+        # With nothing owed the lane may be entered, and whoever ends is waited for by what is still to come.
+        return (
+            self.phase in _FLOWING
+            and self._state.need is Need.NOTHING
+            and self._doom is None
+            and not (self.to_client or self._client_ended)
+            and (self.phase is Phase.PASSING or bool(self._state.replies.queue))
+        )
 
     def _enter_lane(self) -> None:
         if not (

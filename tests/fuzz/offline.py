@@ -10,6 +10,7 @@ from random import Random
 from unittest import mock
 
 from pgsoftproxy.errors import UpstreamLost
+from pgsoftproxy.kernel import Scanner
 from pgsoftproxy.model.context import Context
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import Planner
@@ -21,7 +22,6 @@ from pgsoftproxy.session.phase import Need, Phase
 from pgsoftproxy.session.session import Session, SessionLimits
 from pgsoftproxy.session.shelves import Shelves
 from pgsoftproxy.session.texts import REFUSAL_TEXT
-from pgsoftproxy.wire.framing import Scanner
 from tests.fuzz.books import after_declined_requests, client_rest, server_rest
 from tests.fuzz.transcript import CLIENT, Turn, split
 from tests.playbook import Heard, drain
@@ -110,7 +110,6 @@ class Offline:
         session = self.session
         with mock.patch.object(texts, "LARGE_TEXT", LARGE_TEXT):
             for turn in turns:
-                feed = session.from_client if turn.side == CLIENT else session.from_upstream
                 # A server answers what it was sent: a session that holds a message back may say the next before it.
                 told = (turn.data,) if turn.side == CLIENT else split(turn.data)
                 for piece in (piece for part in told for piece in pieces(part)):
@@ -118,7 +117,7 @@ class Offline:
                         break
                     if turn.side != CLIENT and session.phase in (Phase.STARTUP, Phase.CONNECTING):
                         continue  # there is no server yet
-                    feed(piece)
+                    self._feed(turn.side, piece)
                     self._said[turn.side != CLIENT] += piece
                     self._served(at_once=not self._lazy)
                 self._served(at_once=True)
@@ -132,6 +131,23 @@ class Offline:
         check_frames(outcome.to_client, whole=not session_cut(session))
         check_texts(outcome.to_upstream, self._planner.allowed)
         return outcome
+
+    def _feed(self, side: str, piece: bytes) -> None:
+        """Give bytes to the session as a wire does: what flows goes on without it."""
+        session = self.session
+        if isinstance(session, Session) and not session.lane.open:
+            scanner, may_flow = session.streams()[side != CLIENT]
+            if scanner.flows() and may_flow():
+                data = bytearray(scanner.data + piece)
+                upto = scanner.carry(data, len(data))
+                self._out[side == CLIENT] += data[:upto]
+                if scanner.flows():
+                    return
+                piece = bytes(data[upto:])
+        if side == CLIENT:
+            session.from_client(piece)
+        else:
+            session.from_upstream(piece)
 
     @property
     def _over(self) -> bool:

@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgsoftproxy.errors import ClientProtocolError, UpstreamProtocolError
+from pgsoftproxy.kernel import Scanner
 from pgsoftproxy.wire import backend, frontend
-from pgsoftproxy.wire.framing import HEADER, Rules, Scanner
+from pgsoftproxy.wire.framing import HEADER, Rules
 from tests.fuzz.transcript import load
 
 RULES = (
