@@ -1,17 +1,13 @@
 """The composition root: build everything from settings, run it, reload it, drain it.
 
-The one place that knows both the settings and the rooms they configure. Owns signals.
+The one place that knows both the settings and the rooms they configure. Owns the signals of a process that serves.
 """
 
 import asyncio
-import resource
 import signal
-import sys
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from ssl import SSLContext
 
 from pgsoftproxy import __version__
@@ -19,6 +15,7 @@ from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.errors import ConfigError, UpstreamUnavailable
 from pgsoftproxy.model.catalog import Catalog
 from pgsoftproxy.ops.audits import Audits
+from pgsoftproxy.ops.fold import Families, families
 from pgsoftproxy.ops.http import OpsServer
 from pgsoftproxy.ops.logs import Logger, adopt_standard_logging, make_logger
 from pgsoftproxy.ops.metrics import Metrics, Reload
@@ -26,7 +23,7 @@ from pgsoftproxy.ops.reporter import Reporter
 from pgsoftproxy.proxy.certificates import Files, client_context, server_context
 from pgsoftproxy.proxy.encryption import Encryption
 from pgsoftproxy.proxy.entrance import Entrance
-from pgsoftproxy.proxy.listener import UNADMITTED, Listener
+from pgsoftproxy.proxy.listener import Listener, raise_file_limit
 from pgsoftproxy.proxy.policies import PolicyStore, Rules
 from pgsoftproxy.proxy.services import Services, Timeouts
 from pgsoftproxy.proxy.tasks import Tasks
@@ -35,34 +32,18 @@ from pgsoftproxy.rewrite.cache import Planner
 from pgsoftproxy.rewrite.rewriter import rewrite
 from pgsoftproxy.session.door import Door
 from pgsoftproxy.session.limits import SessionLimits
-from pgsoftproxy.settings import Settings, load
+from pgsoftproxy.settings import Settings
+from pgsoftproxy.source import Source
+from pgsoftproxy.workers.orders import LEAVING, START, Orders, Post
 
 RETRY_SECONDS = 1.0
-SPARE_FILES = 64
 FIXED_AT_START = ("listen", "upstream", "control", "metrics", "logs", "limits")
 """Sections of the configuration that a reload does not put in force."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where settings come from, to be read at start and at each reload."""
-
-    path: Path
-    environ: Mapping[str, str]
-    overrides: Sequence[str] = ()
-
-    def load(self) -> Settings:
-        """Read the settings. Raises ConfigError."""
-        return load(self.path, self.environ, self.overrides)
-
-
-async def serve(path: Path, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> None:
-    """Build, run, reload and drain. Raises ConfigError if the proxy cannot start."""
-    # A reload asked for before anyone can answer it must not end the process.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    source = Source(path, environ, overrides)
-    settings = source.load()
-    app = App(source, settings)
+async def serve(source: Source, settings: Settings, post: Post | None = None) -> None:
+    """Build, run, reload and drain; as a worker, where there is a post. Raises ConfigError if it cannot start."""
+    app = App(source, settings, post)
     try:
         await app.start()
         await app.stopped()
@@ -73,10 +54,14 @@ async def serve(path: Path, environ: Mapping[str, str], overrides: Sequence[str]
 class App:
     """One running proxy."""
 
-    def __init__(self, source: Source, settings: Settings) -> None:
+    def __init__(self, source: Source, settings: Settings, post: Post | None = None) -> None:
+        self._post = post
+        self._orders = None if post is None else Orders(post.channel, self)
         self._source = source
         self._settings = settings
         self._logger: Logger = make_logger(settings.logs.format, settings.logs.level)
+        if post is not None:
+            self._logger = self._logger.bind(worker=post.slot)
         adopt_standard_logging(self._logger)
         self._metrics = Metrics()
         self._metrics.figures.connections_limit = settings.limits.connections
@@ -87,23 +72,37 @@ class App:
         self._entrance = Entrance(*way_in(settings), reporter.tls_failed)
         services = self._services(settings, reporter)
         self._listener = Listener(services, settings.limits.connections)
-        self._audits = Audits(_audit_command(source), self._metrics, self._logger)
+        self._audits = Audits(source.audit_command(), self._metrics, self._logger)
         self._ops: OpsServer | None = None
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
         self._reloading = asyncio.Lock()
+        self._checked: _Fresh | None = None
 
     async def start(self) -> None:
         """Listen. Raises ConfigError if the configuration does not fit the database, or a port is taken."""
         settings = self._settings
-        _raise_file_limit(2 * (settings.limits.connections + UNADMITTED) + SPARE_FILES)
-        await self._open_catalog()
-        self._ops = OpsServer(settings.metrics.host, settings.metrics.port, self._metrics)
-        port = await self._listener.open(settings.listen.host, settings.listen.port)
-        self._audits.set_interval(settings.audit.interval)
+        raise_file_limit(settings.limits.connections)
+        if self._orders is not None:
+            self._orders.listen(asyncio.get_running_loop().call_soon_threadsafe, self._tasks.start)
+        try:
+            await self._open_catalog()
+        except ConfigError as error:
+            if self._orders is not None:
+                self._orders.answer(START, list(error.problems))
+            raise
         self._tasks.start(self._audits.keep(), "audit")
-        self._take_signals()
         self._tasks.start(self._store.keep_fresh(settings.control.refresh_interval), "keep catalogs fresh")
+        self._take_signals()
+        if self._orders is not None:
+            self._orders.answer(START, [])
+        else:
+            self._listen_alone(settings)
+        self._set_audits(settings)
+
+    def _listen_alone(self, settings: Settings) -> None:
+        self._ops = OpsServer(settings.metrics.host, settings.metrics.port, self._metrics)
+        port = self._listener.open(settings.listen.host, settings.listen.port)
         self._logger.info(
             "listening",
             host=settings.listen.host,
@@ -116,6 +115,7 @@ class App:
     async def stopped(self) -> None:
         """Wait until told to stop, and until the sessions have ended or are ended."""
         await self._stop.wait()
+        self._let_go_of_port()
         self._logger.info("draining", sessions=self._metrics.figures.connections_open)
         draining = asyncio.ensure_future(self._listener.drain(self._settings.limits.drain_timeout))
         forced = asyncio.ensure_future(self._force.wait())
@@ -184,9 +184,24 @@ class App:
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._post is not None:
+            loop.add_signal_handler(signal.SIGTERM, self._stop_or_force)
+            return
         loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.start(self._reload(), "reload"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_or_force)
+
+    def _let_go_of_port(self) -> None:
+        self._listener.stop_accepting()
+        if self._post is not None and self._orders is not None:
+            self._orders.answer(LEAVING, None)
+            for sock in (sock for share in self._post.shares for sock in share):
+                sock.close()
+
+    def _set_audits(self, settings: Settings) -> None:
+        # The figures of one audit are those of all workers.
+        if self._post is None or self._post.slot == 0:
+            self._audits.set_interval(settings.audit.interval)
 
     def _stop_or_force(self) -> None:
         if self._stop.is_set():
@@ -196,22 +211,67 @@ class App:
     async def _reload(self) -> None:
         async with self._reloading:
             try:
-                settings = self._source.load()
-                entrance, encryption = way_in(settings), way_out(settings)
-                await self._store.reload(_rules(settings))
+                fresh = _fresh(self._source.load())
+                await self._store.reload(_rules(fresh.settings))
             except ConfigError as error:
                 self._metrics.reloads[(Reload.FAILED.value,)] += 1
                 self._logger.error("reload_refused", problems=list(error.problems))
                 return
-            self._entrance.replace(*entrance)
-            self._upstream.encryption = encryption
-            self._audits.set_interval(settings.audit.interval)
-            unchanged = self._settings
-            waiting = [name for name in FIXED_AT_START if getattr(settings, name) != getattr(unchanged, name)]
-            if waiting:
-                self._logger.warning("reload_needs_restart", sections=waiting)
+            self._put_in_force(fresh)
             self._metrics.reloads[(Reload.OK.value,)] += 1
             self._logger.info("reloaded", databases=len(self._store.databases))
+
+    def _put_in_force(self, fresh: "_Fresh") -> None:
+        settings = fresh.settings
+        self._entrance.replace(*fresh.entrance)
+        self._upstream.encryption = fresh.encryption
+        self._set_audits(settings)
+        unchanged = self._settings
+        waiting = [name for name in FIXED_AT_START if getattr(settings, name) != getattr(unchanged, name)]
+        if waiting and (self._post is None or self._post.slot == 0):
+            self._logger.warning("reload_needs_restart", sections=waiting)
+
+    # What the supervisor tells a worker.
+
+    def figures(self) -> Families:
+        """Return the metrics; called on a thread of its own."""
+        return families(self._metrics.registry)
+
+    def accept(self, slot: int) -> None:
+        """Take clients of this share of the port."""
+        if self._post is not None and not self._stop.is_set():
+            self._listener.take(self._post.shares[slot])
+
+    def leave(self, slot: int) -> None:
+        """Take no more of them; somebody else does."""
+        if self._post is not None and not self._stop.is_set():
+            self._listener.leave(self._post.shares[slot])
+
+    async def check(self, text: str) -> list[str]:
+        """Return what is wrong with a configuration; keep it for `apply` if nothing is."""
+        try:
+            fresh = _fresh(self._source.load(text))
+            await self._store.check(_rules(fresh.settings))
+        except ConfigError as error:
+            return list(error.problems)
+        self._checked = fresh
+        return []
+
+    def apply(self) -> None:
+        """Put in force what was checked last."""
+        if self._checked is not None:
+            self._store.adopt(_rules(self._checked.settings))
+            self._put_in_force(self._checked)
+            self._checked = None
+
+    def drain(self) -> None:
+        """End in order."""
+        self._stop.set()
+
+    def force(self) -> None:
+        """End now."""
+        self._force.set()
+        self._stop.set()
 
 
 def way_in(settings: Settings) -> tuple[Door, SSLContext | None]:
@@ -228,10 +288,17 @@ def way_out(settings: Settings) -> Encryption:
     return Encryption(tls.mode, client_context(files))
 
 
-def _audit_command(source: Source) -> list[str]:
-    flags = [part for override in source.overrides for part in ("--set", override)]
-    command = [sys.executable, "-m", "pgsoftproxy", "audit", "--metrics", "--fail-on", "never"]
-    return [*command, "--config", str(source.path), *flags]
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """A configuration that was read anew, and what was made of it already."""
+
+    settings: Settings
+    entrance: tuple[Door, SSLContext | None]
+    encryption: Encryption
+
+
+def _fresh(settings: Settings) -> _Fresh:
+    return _Fresh(settings, way_in(settings), way_out(settings))
 
 
 async def _read_catalog(dsn: str, database: str | None) -> Catalog:
@@ -246,11 +313,3 @@ def _rules(settings: Settings) -> Rules:
         settings.statement_rules(),
         settings.key_rules(),
     )
-
-
-def _raise_file_limit(wanted: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

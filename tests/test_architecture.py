@@ -20,8 +20,10 @@ FLOORS = (
     {"model"},
     {"wire", "rewrite", "kernel"},
     {"session", "db", "ops"},
-    {"settings", "proxy", "schema", "lifecycle", "ops.http"},
+    {"settings", "proxy", "schema", "lifecycle", "ops.http", "workers"},
+    {"source"},
     {"app", "demo"},
+    {"launch"},
     {"cli"},
     {"__main__"},
 )
@@ -40,8 +42,8 @@ ONLY_IN = {
     "prometheus_client": ("ops", "demo"),
     "structlog": ("ops",),
     "typer": ("cli",),
-    "asyncio": ("proxy", "db", "lifecycle", "ops", "app", "cli"),
-    "pgsoftproxy.settings": ("settings", "app", "cli", "demo"),
+    "asyncio": ("proxy", "db", "lifecycle", "ops", "workers", "app", "launch", "cli"),
+    "pgsoftproxy.settings": ("settings", "source", "app", "launch", "cli", "demo"),
 }
 """Who may import what, by prefix; everyone else must not."""
 

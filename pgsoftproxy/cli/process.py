@@ -13,13 +13,10 @@ from pgsoftproxy.errors import ConfigError
 
 def run(config: Path, environ: Mapping[str, str], overrides: Sequence[str], pid_file: Path | None) -> None:
     """Serve until a signal ends it. Raises ConfigError or UpstreamUnavailable before anything is served."""
-    import asyncio
+    from pgsoftproxy import launch
 
-    from pgsoftproxy.app import serve
-    from pgsoftproxy.proxy.loop import Loop
-
-    with _held(pid_file), asyncio.Runner(loop_factory=Loop) as runner:
-        runner.run(serve(config, environ, overrides))
+    with _held(pid_file):
+        launch.run(config, environ, overrides)
 
 
 def reload(pid: int | None, pid_file: Path | None) -> int:

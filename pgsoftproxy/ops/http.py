@@ -8,12 +8,9 @@ import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from prometheus_client import exposition
-
 from pgsoftproxy.errors import ConfigError
+from pgsoftproxy.ops import pages
 from pgsoftproxy.ops.metrics import Metrics
-
-SLOW_CLIENT_SECONDS = 10.0
 
 
 class OpsServer:
@@ -48,39 +45,30 @@ def _server_class(family: int) -> type[ThreadingHTTPServer]:
 
 def _handler_class(metrics: Metrics) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = SLOW_CLIENT_SECONDS
+        timeout = pages.SLOW_CLIENT_SECONDS
         server_version = "pgsoftproxy"
         sys_version = ""
 
         def do_GET(self) -> None:
+            figures = metrics.figures
             match self.path.partition("?")[0]:
                 case "/metrics":
-                    encode, kind = exposition.choose_encoder(self.headers.get("Accept", ""))
-                    self._answer(HTTPStatus.OK, encode(metrics.registry), kind)
+                    self._answer(pages.exposed(metrics.registry, self.headers.get("Accept", "")))
                 case "/healthz":
-                    self._answer(HTTPStatus.OK, b"ok\n")
+                    self._answer(pages.words(pages.HEALTHY))
                 case "/readyz":
-                    self._answer(*_readiness(metrics))
+                    self._answer(pages.readiness(ready=figures.ready, draining=figures.draining))
                 case _:
-                    self._answer(HTTPStatus.NOT_FOUND, b"try /metrics, /healthz or /readyz\n")
+                    self._answer(pages.Answer(HTTPStatus.NOT_FOUND, pages.NOT_FOUND.encode()))
 
-        def _answer(self, status: HTTPStatus, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
+        def _answer(self, answer: pages.Answer) -> None:
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.kind)
+            self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(answer.body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing: scrapes and probes are not events."""
 
     return Handler
-
-
-def _readiness(metrics: Metrics) -> tuple[HTTPStatus, bytes]:
-    figures = metrics.figures
-    if figures.draining:
-        return HTTPStatus.SERVICE_UNAVAILABLE, b"draining\n"
-    if not figures.ready:
-        return HTTPStatus.SERVICE_UNAVAILABLE, b"the catalog could not be read yet\n"
-    return HTTPStatus.OK, b"ready\n"

@@ -71,6 +71,8 @@ class Figures:
     upstream_connect_failures: int = 0
     session_crashes: int = 0
     names_deletion_column: int = 0
+    workers: int = 1
+    worker_restarts: int = 0
     ready: bool = False
     draining: bool = False
     plan_cache: CacheFigures = field(default_factory=CacheFigures)
@@ -285,6 +287,9 @@ class _Counted(Collector):
         yield problems
         reloads = _with_zeros(Reload, metrics.reloads)
         yield _labelled("reloads", "Configuration reloads.", ("result",), reloads)
+        yield _gauge("workers", "Processes that serve clients.", figures.workers)
+        words = "Workers that ended unasked and were replaced."
+        yield _counter("worker_restarts", words, figures.worker_restarts)
         yield _gauge("ready", "1 if new clients are served.", figures.ready and not figures.draining)
         yield _gauge("draining", "1 while the proxy shuts down.", figures.draining)
         build = GaugeMetricFamily("pgsoftproxy_build_info", "The version that runs.", labels=("version",))

@@ -5,19 +5,19 @@ Must not know what a session says. A cancel request is heard also when no sessio
 
 import asyncio
 import errno
+import resource
 import socket
-from typing import Any
+from collections.abc import Iterable
 
-from pgsoftproxy.errors import ConfigError, ProxyError, UpstreamUnavailable
+from pgsoftproxy.errors import ProxyError, UpstreamUnavailable
 from pgsoftproxy.kernel import Wire
 from pgsoftproxy.ops.metrics import RefusedBecause
 from pgsoftproxy.proxy.pair import LINGER_SECONDS
 from pgsoftproxy.proxy.refusals import shutdown
 from pgsoftproxy.proxy.relay import Relay
 from pgsoftproxy.proxy.services import Services
-from pgsoftproxy.proxy.upstream import tune
+from pgsoftproxy.proxy.sockets import bind
 
-BACKLOG = 1024
 AT_ONCE = 64
 """How many connections are accepted before the sessions have their turn again."""
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -25,6 +25,7 @@ PAUSE_SECONDS = 1.0
 """How long nobody is accepted when the process, or the machine, has no more files or memory."""
 UNADMITTED = 100
 """Connections beyond the limit that are heard out: cancel requests, and clients to be refused in due form."""
+SPARE_FILES = 64
 
 
 class Listener:
@@ -40,22 +41,23 @@ class Listener:
         self._empty.set()
         self._sockets: list[socket.socket] = []
 
-    async def open(self, host: str, port: int) -> int:
+    def open(self, host: str, port: int) -> int:
         """Listen; return the real port. Raises ConfigError if the address cannot be had."""
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(
-                host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
-            for family, _, _, _, place in dict.fromkeys(found):
-                self._sockets.append(_listening(family, place))
-        except OSError as error:
-            self.stop_accepting()
-            reason = error.strerror or error
-            raise ConfigError((f"listen: cannot listen on {host}:{port}: {reason}",)) from error
-        for sock in self._sockets:
-            loop.add_reader(sock, self._accept, sock)
-        return int(self._sockets[0].getsockname()[1])
+        (sockets,) = bind(host, port, 1)
+        self.take(sockets)
+        return int(sockets[0].getsockname()[1])
+
+    def take(self, sockets: Iterable[socket.socket]) -> None:
+        """Accept clients from these listening sockets, too."""
+        for sock in sockets:
+            self._sockets.append(sock)
+            asyncio.get_running_loop().add_reader(sock, self._accept, sock)
+
+    def leave(self, sockets: Iterable[socket.socket]) -> None:
+        """Accept no more clients from these; they stay open, as others accept there."""
+        for sock in sockets:
+            self._sockets.remove(sock)
+            asyncio.get_running_loop().remove_reader(sock)
 
     def _accept(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -147,25 +149,19 @@ class Listener:
         return error
 
 
-def _listening(family: int, place: Any) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # 0.0.0.0 may be listened on as well
-        tune(sock)
-        sock.setblocking(False)
-        sock.bind(place)
-        sock.listen(BACKLOG)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
 def _too_many() -> ProxyError:
     return ProxyError(
         "sorry, too many clients already",
         hint="The limit is limits.connections of the proxy's configuration.",
         sqlstate="53300",
     )
+
+
+def raise_file_limit(connections: int) -> None:
+    """Let this process have files enough for so many sessions, as far as the hard limit allows."""
+    wanted = 2 * (connections + UNADMITTED) + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

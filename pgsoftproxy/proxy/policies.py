@@ -169,12 +169,30 @@ class PolicyStore:
         All catalogs in use are read anew first. A rule for every database may name a table that only the
         default database has; a rule for one database may not name a table that it lacks.
         """
+        compiled = await self._tried(rules)
+        self._rules = rules
+        for entry, policy, problems in compiled:
+            self._publish(entry, policy, problems)
+
+    async def check(self, rules: Rules) -> None:
+        """Do what `reload` does, but put nothing in force. Raises ConfigError."""
+        await self._tried(rules)
+
+    def adopt(self, rules: Rules) -> None:
+        """Put rules in force that were checked; a table that they do not fit any more is refused."""
+        self._rules = rules
+        for entry in self._entries.values():
+            if entry.policy is not None:
+                self._publish(entry, *self._compile(rules, entry.policy.catalog))
+
+    async def _tried(self, rules: Rules) -> list[tuple["_Entry", Policy, tuple[Problem, ...]]]:
         wrong: list[str] = []
         await self._reread_where(lambda entry: True)
         for entry in self._entries.values():
             if entry.policy is not None and entry.error is not None:
                 wrong.append(f'the catalog of database "{entry.name}" cannot be read: {entry.error.message}')
-        # No await from here on: a catalog that is read meanwhile can neither be lost nor meet half the rules.
+        # No await from here on, nor in `reload`: a catalog that is read meanwhile can neither be lost nor meet
+        # half the rules.
         compiled: list[tuple[_Entry, Policy, tuple[Problem, ...]]] = []
         for entry in self._entries.values():
             if entry.policy is not None:
@@ -183,9 +201,7 @@ class PolicyStore:
                 compiled.append((entry, policy, problems))
         if wrong:
             raise ConfigError(tuple(dict.fromkeys(wrong)))
-        self._rules = rules
-        for entry, policy, problems in compiled:
-            self._publish(entry, policy, problems)
+        return compiled
 
     async def keep_fresh(self, interval: float) -> None:
         """Read every catalog anew each `interval` seconds, a failed one sooner; never returns."""

@@ -4,7 +4,7 @@ The only room that imports pydantic. Imported by the composition root and the co
 below is handed plain values.
 """
 
-from pgsoftproxy.settings.load import load
+from pgsoftproxy.settings.load import load, load_text, read
 from pgsoftproxy.settings.tree import Settings
 
-__all__ = ["Settings", "load"]
+__all__ = ["Settings", "load", "load_text", "read"]

@@ -28,7 +28,13 @@ def load(path: str | Path, environ: Mapping[str, str], overrides: Sequence[str] 
     Raises ConfigError with one `origin: reason` line for each problem. A variable without a double underscore
     is not ours: Kubernetes sets PGSOFTPROXY_PORT and the like for a Service of that name.
     """
-    text = _read(path)
+    return load_text(read(path), path, environ, overrides)
+
+
+def load_text(
+    text: str, path: str | Path, environ: Mapping[str, str], overrides: Sequence[str] = ()
+) -> Settings:
+    """Load settings as `load` does, from the text that the file had."""
     data = _parse(text, path)
     names: dict[lines.Path, str] = {}
     for variable, value in sorted(environ.items()):
@@ -56,13 +62,14 @@ def _take_secret(data: Mapping[str, Any], names: dict[lines.Path, str], origins:
     if "dsn" in control:
         raise ConfigError((f"{origin}: control.dsn_file: cannot stand beside control.dsn",))
     try:
-        control["dsn"] = _read(file).strip()
+        control["dsn"] = read(file).strip()
     except ConfigError as error:
         raise ConfigError(tuple(f"{origin}: control.dsn_file: {line}" for line in error.problems)) from None
     names["control", "dsn"] = file
 
 
-def _read(path: str | Path) -> str:
+def read(path: str | Path) -> str:
+    """Return the text of a file. Raises ConfigError."""
     try:
         raw = Path(path).read_bytes()
     except OSError as error:

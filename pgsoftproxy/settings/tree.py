@@ -36,6 +36,7 @@ from pgsoftproxy.settings.kinds import (
     TableName,
     Timeout,
     ViewChoice,
+    Workers,
 )
 from pgsoftproxy.settings.origins import Origins
 from pgsoftproxy.settings.tables import Database, Defaults, Key, Section, Table
@@ -46,6 +47,9 @@ class Listen(Section):
 
     host: Address = Field(default="127.0.0.1", description="Address to listen on; `0.0.0.0` or `::` for all.")
     port: Port = Field(default=6543, description="Port to listen on; 0 takes any free one (it is logged).")
+    workers: Workers = Field(
+        default=1, description="Processes that share the port, for as many cores; limits are those of each."
+    )
 
 
 class Upstream(Section):

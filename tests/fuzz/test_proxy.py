@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pgsoftproxy.app import App, Source
+from pgsoftproxy.app import App
+from pgsoftproxy.source import Source
 from tests.fix_proxy import config_text
 from tests.fix_shop import temporary_database
 from tests.fuzz.ground import (
@@ -68,7 +69,7 @@ async def test_no_task_outlives_a_broken_conversation(ground: Ground, tmp_path: 
     source = Source(config, os.environ)
     app = App(source, source.load())
     await app._store.open_default()
-    address = "127.0.0.1", await app._listener.open("127.0.0.1", 0)
+    address = "127.0.0.1", app._listener.open("127.0.0.1", 0)
     loop = asyncio.get_running_loop()
     try:
         attack = Attack(broken_clients(ground, address), 0)

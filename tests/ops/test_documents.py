@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 ALERTS = (ROOT / "config" / "prometheus" / "alerts.yml").read_text()
 LEVELS = {"debug", "info", "warning", "error", "exception"}
-SPEAKERS = ("app.py", "proxy/*.py", "ops/*.py")
+SPEAKERS = ("app.py", "launch.py", "proxy/*.py", "ops/*.py", "workers/*.py")
 
 
 def logged_events() -> set[str]:

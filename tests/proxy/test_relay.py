@@ -83,7 +83,7 @@ async def running(database: Database) -> AsyncIterator[Running]:
     listener = Listener(Services(planner, reporter, store, upstream, tasks), connections=10)
     found = Running(database, listener, 0, metrics, log)
     found.may_read.set()
-    found.port = await listener.open("127.0.0.1", 0)
+    found.port = listener.open("127.0.0.1", 0)
     yield found
     await listener.drain(5.0)
     await tasks.stop()
