@@ -111,11 +111,10 @@ def stage(version: int, scale: int) -> Iterator[Stage]:
             else:
                 running.callback(daemon.stop)
                 found.append(Contender(name, (daemon.port,), (daemon.process.pid,)))
-        proxies = [running.enter_context(proxy(server, Path(folder), f"proxy{n}", RULES)) for n in range(2)]
-        first, second = proxies
-        found.append(Contender(OURS, (first.port,), (first.process.pid,)))
-        pids = (first.process.pid, second.process.pid)
-        found.append(Contender(OURS_TWICE, (first.port, second.port), pids))
+        for name, workers in ((OURS, 1), (OURS_TWICE, 2)):
+            sections = {"listen": {"workers": workers}}
+            ours = running.enter_context(proxy(server, Path(folder), f"workers{workers}", RULES, sections))
+            found.append(Contender(name, (ours.port,), (ours.process.pid,)))
         yield Stage(server, tuple(found), scale * ROWS_OF_SCALE, Path(folder))
 
 

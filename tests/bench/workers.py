@@ -1,6 +1,6 @@
 """Two workers of the proxy beside one PgBouncer: what a second core is worth.
 
-Where the settings know no number of workers two proxies stand in for two workers, and half of the clients ask each.
+Clients of both workers come to one port, where the kernel deals them out: of eight seldom four to each.
 On a machine whose cores the clients and the server fill as well, PgBouncer is not what holds the rate back; then
 its own capacity says more: the queries that its one core could answer, by its CPU per query.
 """
