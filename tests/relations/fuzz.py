@@ -15,7 +15,8 @@ from pathlib import Path
 
 from tests.fix_proxy import RunningProxy, config_text
 from tests.fix_servers import make_server
-from tests.relations.twins import CONFIG, REQUIRE, SEQUENCES, Disagreement, Tally, run_schema
+from tests.relations.outcomes import Disagreement, Tally
+from tests.relations.twins import CONFIG, REQUIRE, SEQUENCES, run_schema
 from tests.servers import Server
 
 PROGRESS = 10
@@ -90,7 +91,8 @@ def main() -> int:
         print(
             f"PostgreSQL {version}, seed {chosen.seed}: {schemas} schemas with {schemas * SEQUENCES} sequences of "
             f"{tally.statements} statements agreed; {tally.refused} were refused by a key, "
-            f"of which {tally.otherwise} named another of several",
+            f"of which {tally.otherwise} named another of several; "
+            f"{tally.abandoned} sequences ended with a deleted row that has to keep its key",
             flush=True,
         )
         for outcome in outcomes:

@@ -3,7 +3,8 @@
 import time
 
 from tests.fix_proxy import RunningProxy
-from tests.relations.twins import Tally, run_schema
+from tests.relations.outcomes import Tally
+from tests.relations.twins import run_schema
 from tests.servers import Server
 
 SECONDS = 6.0
@@ -19,3 +20,9 @@ def test_deletions_do_to_related_rows_what_the_server_would_have_done(
         seed += 1
     assert tally.statements > 300
     assert tally.refused > 20
+
+
+def test_a_deleted_row_has_to_keep_its_key_where_the_key_never_had_a_parent(
+    server: Server, requiring: RunningProxy
+) -> None:
+    assert run_schema(server, requiring, 5002).abandoned == 1
