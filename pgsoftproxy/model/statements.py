@@ -21,7 +21,8 @@ class StatementClass(Enum):
 
     MATERIALIZED_VIEWS: reads of what was there at a refresh. COPY_TO_SERVER: COPY TO a file or program.
     STATISTICS: reads of histograms. PUBLICATIONS, REPLICATION: changes of rows, as they are written.
-    FOREIGN_TABLES: the making of what may lead back into the database past the proxy.
+    FOREIGN_TABLES: the making of what may lead back into the database past the proxy. SESSION_STATE, NAMED_STATEMENTS:
+    what a session keeps beyond its transaction, and what a pooler may then hand to another client.
     """
 
     MATERIALIZED_VIEWS = "materialized_views"
@@ -30,6 +31,8 @@ class StatementClass(Enum):
     PUBLICATIONS = "publications"
     REPLICATION = "replication"
     FOREIGN_TABLES = "foreign_tables"
+    SESSION_STATE = "session_state"
+    NAMED_STATEMENTS = "named_statements"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class StatementRules:
     publications: Action = Action.REFUSE
     replication: Action = Action.REFUSE
     foreign_tables: Action = Action.REFUSE
+    session_state: Action = Action.ALLOW
+    named_statements: Action = Action.ALLOW
 
     def action(self, kind: StatementClass) -> Action:
         """Return what is done with one class."""
@@ -53,4 +58,6 @@ class StatementRules:
             StatementClass.PUBLICATIONS: self.publications,
             StatementClass.REPLICATION: self.replication,
             StatementClass.FOREIGN_TABLES: self.foreign_tables,
+            StatementClass.SESSION_STATE: self.session_state,
+            StatementClass.NAMED_STATEMENTS: self.named_statements,
         }[kind]

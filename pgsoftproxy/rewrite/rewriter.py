@@ -36,6 +36,7 @@ from pgsoftproxy.rewrite.plan import (
 )
 from pgsoftproxy.rewrite.query import Query, rewrite_query
 from pgsoftproxy.rewrite.resolve import Surroundings
+from pgsoftproxy.rewrite.rules.end_with_transaction import end_with_transaction
 from pgsoftproxy.rewrite.rules.find_uncovering import find_uncovering, refuse_uncovered
 from pgsoftproxy.rewrite.rules.follow_routines import follow_routines
 from pgsoftproxy.rewrite.rules.follow_session import executed_name, follow_session
@@ -235,6 +236,7 @@ def _decide(text: Text, raw: Node, kind: Kind, surroundings: Surroundings) -> _O
     if tag == "VariableSetStmt":
         effects.extend(follow_set(statement, context))
     effects.extend(follow_temporary(raw["stmt"], surroundings))
+    judged += Judgement(end_with_transaction(raw["stmt"], effects, surroundings))
     temporary = EditList()
     if values.temporary:
         first = text.span(raw)[0]

@@ -23,6 +23,7 @@ from pgsoftproxy.session.texts import (
     Planned,
     PlansApart,
     malformed,
+    plan_named,
     plan_text,
     refuse,
     too_long,
@@ -185,7 +186,7 @@ class ClientSide:
             name, text, types = scanner.body().partition(b"\0")[0], b"", b"\0\0"
         else:
             name, text, types = parts
-            planned = plan_text(state, text)
+            planned = plan_named(state, text) if name else plan_text(state, text)
             if self._reads_catalog(planned.plan):
                 return
         prepared = prepare(state, planned, (text, types))

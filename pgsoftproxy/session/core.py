@@ -14,7 +14,7 @@ from pgsoftproxy.session.client import ClientSide
 from pgsoftproxy.session.door import Secured
 from pgsoftproxy.session.inside import CatalogTexts, InsideReader
 from pgsoftproxy.session.limits import SessionLimits
-from pgsoftproxy.session.login import Authentication, Packets, judge_replication
+from pgsoftproxy.session.login import Authentication, Packets, judge_replication, judge_state
 from pgsoftproxy.session.observer import Observer
 from pgsoftproxy.session.phase import NEED_IN, NEXT, Event, Need, Phase
 from pgsoftproxy.session.server import ServerSide
@@ -147,6 +147,7 @@ class Core:
         try:
             if startup.replicates:
                 judge_replication(startup.user, policy, self._state.observer)
+            judge_state(startup, policy)
             self._state.connect(startup, policy)
         except ProxyError as error:
             self.fail(error)

@@ -8,6 +8,7 @@ from typing import Final
 
 from pgsoftproxy.errors import ClientProtocolError, StatementRefused, UpstreamProtocolError
 from pgsoftproxy.kernel import Scanner
+from pgsoftproxy.model.context import DeleteMode
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.model.routines import Action
 from pgsoftproxy.model.statements import StatementClass
@@ -125,6 +126,17 @@ def _without_binding(body: bytes) -> bytes | None:
     offered = backend.sasl_mechanisms(body)
     kept = [name for name in offered if not name.endswith(b"-PLUS")]
     return None if len(kept) in (0, len(offered)) else backend.sasl(kept)
+
+
+def judge_state(startup: Startup, policy: Policy) -> None:
+    """Judge what a session would start with, where none may keep anything; raises StatementRefused."""
+    given = startup.visibility_given or startup.search_path is not None or startup.role is not None
+    if policy.statements.session_state is Action.REFUSE and (given or startup.delete is not DeleteMode.SOFT):
+        raise StatementRefused(
+            "a session that may be another client's cannot start with a visibility, delete mode, search_path "
+            "or role of its own",
+            hint="Use SET LOCAL in a transaction, or a comment before the statement.",
+        )
 
 
 class Authentication:

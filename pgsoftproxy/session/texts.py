@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import Context
+from pgsoftproxy.model.routines import Action
+from pgsoftproxy.model.statements import StatementClass
 from pgsoftproxy.rewrite.cache import LARGE_TEXT
 from pgsoftproxy.rewrite.foreign_names import has_foreign_names
-from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Kind, Outcome, Plan, Refused, StatementPlan
+from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Kind, Outcome, Plan, Refused, StatementPlan, Warned
 from pgsoftproxy.session import sqlnames
 from pgsoftproxy.session.state import State
 from pgsoftproxy.session.statements import Script, sent_text
@@ -21,6 +23,12 @@ FASTPATH = Refusal(
     hint="Call the function in a SELECT.",
 )
 
+NAMED = Refusal(
+    "0A000",
+    "a prepared statement that has a name would outlive its transaction, after which the session may be "
+    "another client's",
+    hint='Prepare without a name. The configuration may say otherwise: [statements] named_statements = "warn".',
+)
 FOREIGN_NAME = Refusal(
     "0A000",
     "names outside ASCII are not supported in a database whose encoding is not UTF8",
@@ -63,6 +71,20 @@ def plan_text(state: State, text: bytes) -> Planned:
         return Planned(plan, sent_text(plan, text, state.codec), script)
     except UnicodeEncodeError:
         return refuse(sqlnames.UNENCODABLE)
+
+
+def plan_named(state: State, text: bytes) -> Planned:
+    """Plan the text of a prepared statement that has a name, if the configuration lets it have one."""
+    action = state.policy.statements.named_statements
+    if action is Action.REFUSE:
+        return refuse(NAMED, Kind.PREPARE)
+    planned = plan_text(state, text)
+    if action is Action.WARN:
+        kind = StatementClass.NAMED_STATEMENTS.value
+        warned = StatementPlan(Kind.PREPARE, warnings=(Warned(kind, NAMED.message),))
+        state.observer.statement(warned, state.startup.user, None)
+        state.observer.hinted(warned, text)
+    return planned
 
 
 def _has_foreign_names(state: State, text: bytes) -> bool:

@@ -191,6 +191,16 @@ class Statements(Section):
         description="CREATE SERVER, CREATE FOREIGN TABLE and IMPORT FOREIGN SCHEMA, which may lead back here, or to "
         "files of the server.",
     )
+    session_state: Choice = Field(
+        default=Action.ALLOW,
+        description="Changes of visibility, search_path and role beyond the transaction, SQL's PREPARE, temporary "
+        "relations, cursors WITH HOLD, LISTEN. `refuse` with a pooler in transaction mode before or behind the proxy.",
+    )
+    named_statements: Choice = Field(
+        default=Action.ALLOW,
+        description="Prepared statements of the protocol that have a name. `refuse` with such a pooler that does not "
+        "keep them for each client: PgBouncer before 1.21, or with `max_prepared_statements = 0`.",
+    )
 
 
 class Audit(Section):

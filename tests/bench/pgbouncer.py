@@ -6,7 +6,7 @@ from tests.servers import LocalServer
 
 CONFIG = """\
 [databases]
-* = host={host} port={upstream} user=postgres
+* = host={host} port={upstream}
 
 [pgbouncer]
 listen_addr = 127.0.0.1
@@ -14,8 +14,8 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = trust
 auth_file = {directory}/users
-pool_mode = session
-default_pool_size = {clients}
+pool_mode = {mode}
+default_pool_size = {size}
 max_client_conn = {clients}
 ignore_startup_parameters = extra_float_digits
 log_connections = 0
@@ -32,6 +32,6 @@ def start_pgbouncer(server: LocalServer, clients: int) -> Daemon | None:
     port = free_port()
     (directory / "users").write_text('"postgres" ""\n')
     config = directory / "pgbouncer.ini"
-    values = {"host": server.host, "upstream": server.port, "port": port}
+    values = {"host": server.host, "upstream": server.port, "port": port, "mode": "session", "size": clients}
     config.write_text(CONFIG.format(**values, directory=directory, clients=clients))
     return Daemon([path, str(config)], directory, port)
