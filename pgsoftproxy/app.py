@@ -6,7 +6,7 @@ The one place that knows both the settings and the rooms they configure. Owns th
 import asyncio
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ssl import SSLContext
 
@@ -17,7 +17,7 @@ from pgsoftproxy.model.catalog import Catalog
 from pgsoftproxy.ops.audits import Audits
 from pgsoftproxy.ops.fold import Families, families
 from pgsoftproxy.ops.http import OpsServer
-from pgsoftproxy.ops.logs import Logger, adopt_standard_logging, make_logger
+from pgsoftproxy.ops.logs import Logger, adopt_standard_logging, make_logger, set_level
 from pgsoftproxy.ops.metrics import Metrics, Reload
 from pgsoftproxy.ops.reporter import Reporter
 from pgsoftproxy.proxy.certificates import Files, client_context, server_context
@@ -33,17 +33,18 @@ from pgsoftproxy.rewrite.rewriter import rewrite
 from pgsoftproxy.session.door import Door
 from pgsoftproxy.session.limits import SessionLimits
 from pgsoftproxy.settings import Settings
-from pgsoftproxy.source import Source
+from pgsoftproxy.source import Source, in_force, waiting
 from pgsoftproxy.workers.orders import LEAVING, START, Orders, Post
+from pgsoftproxy.workers.outcome import Told, nobody_told
 
 RETRY_SECONDS = 1.0
-FIXED_AT_START = ("listen", "upstream", "control", "metrics", "logs", "limits")
-"""Sections of the configuration that a reload does not put in force."""
 
 
-async def serve(source: Source, settings: Settings, post: Post | None = None) -> None:
+async def serve(
+    source: Source, settings: Settings, post: Post | None = None, told: Told = nobody_told
+) -> None:
     """Build, run, reload and drain; as a worker, where there is a post. Raises ConfigError if it cannot start."""
-    app = App(source, settings, post)
+    app = App(source, settings, post, told)
     try:
         await app.start()
         await app.stopped()
@@ -54,24 +55,26 @@ async def serve(source: Source, settings: Settings, post: Post | None = None) ->
 class App:
     """One running proxy."""
 
-    def __init__(self, source: Source, settings: Settings, post: Post | None = None) -> None:
+    def __init__(
+        self, source: Source, settings: Settings, post: Post | None = None, told: Told = nobody_told
+    ) -> None:
         self._post = post
+        self._told = told
         self._orders = None if post is None else Orders(post.channel, self)
         self._source = source
-        self._settings = settings
+        self._settings = self._first = settings
         self._logger: Logger = make_logger(settings.logs.format, settings.logs.level)
         if post is not None:
             self._logger = self._logger.bind(worker=post.slot)
         adopt_standard_logging(self._logger)
         self._metrics = Metrics()
-        self._metrics.figures.connections_limit = settings.limits.connections
         self._tasks = Tasks(self._logger)
         reporter = Reporter(self._metrics, self._logger, literals=settings.logs.sql_literals)
         read = partial(_read_catalog, settings.control.dsn)
         self._store = PolicyStore(read, _rules(settings), reporter)
         self._entrance = Entrance(*way_in(settings), reporter.tls_failed)
-        services = self._services(settings, reporter)
-        self._listener = Listener(services, settings.limits.connections)
+        self._services = self._make_services(settings, reporter)
+        self._listener = Listener(self._services, settings.limits.connections)
         self._audits = Audits(source.audit_command(), self._metrics, self._logger)
         self._ops: OpsServer | None = None
         self._stop = asyncio.Event()
@@ -136,7 +139,7 @@ class App:
         if self._ops is not None:
             self._ops.close()
 
-    def _services(self, settings: Settings, reporter: Reporter) -> Services:
+    def _make_services(self, settings: Settings, reporter: Reporter) -> Services:
         limits, upstream = settings.limits, settings.upstream
         planner = Planner(
             rewrite,
@@ -154,8 +157,7 @@ class App:
             self._store,
             self._upstream,
             self._tasks,
-            SessionLimits(statement_bytes=limits.statement_bytes),
-            Timeouts(limits.login_timeout, limits.idle_timeout),
+            *_limits(settings),
             entrance=self._entrance,
         )
         self._metrics.figures.shelf_hits, self._metrics.figures.shelf_shape_hits = services.shelves.hits
@@ -216,20 +218,26 @@ class App:
             except ConfigError as error:
                 self._metrics.reloads[(Reload.FAILED.value,)] += 1
                 self._logger.error("reload_refused", problems=list(error.problems))
+                self._told(error.problems)
                 return
             self._put_in_force(fresh)
             self._metrics.reloads[(Reload.OK.value,)] += 1
             self._logger.info("reloaded", databases=len(self._store.databases))
+            self._told(())
 
     def _put_in_force(self, fresh: "_Fresh") -> None:
-        settings = fresh.settings
+        waits = waiting(fresh.settings, self._first)
+        self._settings = settings = in_force(fresh.settings, self._first)
         self._entrance.replace(*fresh.entrance)
         self._upstream.encryption = fresh.encryption
         self._set_audits(settings)
-        unchanged = self._settings
-        waiting = [name for name in FIXED_AT_START if getattr(settings, name) != getattr(unchanged, name)]
-        if waiting and (self._post is None or self._post.slot == 0):
-            self._logger.warning("reload_needs_restart", sections=waiting)
+        set_level(self._logger, settings.logs.level)
+        session_limits, timeouts = _limits(settings)
+        self._services = replace(self._services, session_limits=session_limits, timeouts=timeouts)
+        raise_file_limit(settings.limits.connections)
+        self._listener.renew(self._services, settings.limits.connections)
+        if waits and (self._post is None or self._post.slot == 0):
+            self._logger.warning("reload_needs_restart", sections=waits)
 
     # What the supervisor tells a worker.
 
@@ -303,6 +311,12 @@ def _fresh(settings: Settings) -> _Fresh:
 
 async def _read_catalog(dsn: str, database: str | None) -> Catalog:
     return await load_catalog(dsn, database)
+
+
+def _limits(settings: Settings) -> tuple[SessionLimits, Timeouts]:
+    limits = settings.limits
+    session_limits = SessionLimits(statement_bytes=limits.statement_bytes)
+    return session_limits, Timeouts(limits.login_timeout, limits.idle_timeout)
 
 
 def _rules(settings: Settings) -> Rules:

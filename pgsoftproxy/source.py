@@ -1,14 +1,43 @@
 """Where the settings come from: a file, the environment and flags, to be read at start and at each reload.
 
-Must not know what a setting means.
+Owns which of them a reload leaves as they were at start. Must not know what a setting means.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from pgsoftproxy.settings import Settings, load_text, read
+
+FIXED_AT_START = (
+    "listen",
+    "upstream",
+    "control",
+    "metrics",
+    "logs.format",
+    "logs.sql_literals",
+    "limits.plan_cache_bytes",
+    "limits.plan_cache_shapes",
+)
+"""Sections and keys of the configuration that a reload does not put in force."""
+
+
+def waiting(fresh: Settings, first: Settings) -> list[str]:
+    """Return what was changed since the start but waits for the next."""
+    return [name for name in FIXED_AT_START if attrgetter(name)(fresh) != attrgetter(name)(first)]
+
+
+def in_force(fresh: Settings, first: Settings) -> Settings:
+    """Return the settings that are in force once `fresh` was reloaded."""
+    for name in FIXED_AT_START:
+        section, _, key = name.partition(".")
+        part = getattr(first, section)
+        if key:
+            part = getattr(fresh, section).model_copy(update={key: getattr(part, key)})
+        fresh = fresh.model_copy(update={section: part})
+    return fresh
 
 
 @dataclass(frozen=True, slots=True)

@@ -338,9 +338,18 @@ def test_a_pid_file_leads_reload_to_the_proxy_and_is_gone_afterwards(
         assert "listening" in events  # reads up to it
         second = command("run", "--config", str(config), "--pid-file", str(pid_file))
         assert (second.code, second.err) == (2, f"--pid-file {pid_file}: another proxy runs with it\n")
-        reloaded = command("reload", "--pid-file", str(pid_file))
-        assert (reloaded.code, str(proxy.pid) in reloaded.out) == (0, True)
-        assert "reloaded" in events
+        for _ in range(2):
+            reloaded = command("reload", "--pid-file", str(pid_file))
+            assert (reloaded.code, reloaded.out) == (0, f"process {proxy.pid} has reloaded\n")
+            assert "reloaded" in events
+        right = config.read_text()
+        config.write_text(f"{right}\n[no_such_section]\n")
+        refused = command("reload", "--pid-file", str(pid_file))
+        assert (refused.code, refused.out) == (2, "")
+        assert refused.err.startswith(f"{config}:")
+        assert "no_such_section" in refused.err
+        assert "reload_refused" in events
+        config.write_text(right)
         assert command("reload", "--pid", str(proxy.pid)).code == 0
         assert "reloaded" in events
         proxy.send_signal(signal.SIGTERM)

@@ -14,7 +14,7 @@ import typer
 
 from pgsoftproxy import __version__
 from pgsoftproxy.cli import rows
-from pgsoftproxy.cli.exits import FAILED
+from pgsoftproxy.cli.exits import FAILED, WRONG
 from pgsoftproxy.cli.options import Config, Json, Overrides, failures
 
 app = typer.Typer(
@@ -88,21 +88,32 @@ def _reload(
         Path | None, typer.Option("--pid-file", help="The file that `run --pid-file` wrote.")
     ] = None,
     pid: Annotated[int | None, typer.Option("--pid", min=2, help="The proxy's process id.")] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the outcome, with --pid-file.")
+    ] = 60.0,
 ) -> None:
     """Have a running proxy read its configuration again (SIGHUP).
 
-    A bad file changes nothing there: what came of it is in the proxy's own log. Run `check-config` first.
+    A bad file changes nothing there. With --pid-file this waits and tells what came of it; with --pid the proxy's own
+    log does.
     """
-    from pgsoftproxy.cli.process import reload
+    from pgsoftproxy.cli.process import reload, reload_by_file
 
     if (pid is None) == (pid_file is None):
         raise typer.BadParameter("give one of --pid-file and --pid")
     try:
-        reached = reload(pid, pid_file)
+        if pid_file is not None:
+            outcome = reload_by_file(pid_file, timeout)
+            if outcome.problems:
+                typer.echo("\n".join(outcome.problems), err=True)
+                raise typer.Exit(WRONG)
+            typer.echo(f"process {outcome.pid} has reloaded")
+        elif pid is not None:
+            reload(pid)
+            typer.echo(f"asked process {pid} to reload; its log says what came of it")
     except OSError as error:
         typer.echo(f"not reloaded: {error.strerror or error}", err=True)
         raise typer.Exit(FAILED) from None
-    typer.echo(f"asked process {reached} to reload; its log says what came of it")
 
 
 @app.command("check-config")

@@ -29,10 +29,16 @@ def make_logger(form: str, level: str, stream: TextIO | None = None) -> Logger:
     logger: Logger = structlog.wrap_logger(
         _Lines(out),
         processors=[*_stamps(), *_renderers(form, out)],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        wrapper_class=type("Levelled", (structlog.make_filtering_bound_logger(LEVELS[level]),), {}),
         cache_logger_on_first_use=True,
     )
     return logger
+
+
+def set_level(logger: Logger, level: str) -> None:
+    """Log from this level on, through this logger and all that were bound from it."""
+    # Their class has no methods but those of its base; so a call below the level stays as cheap as it can be.
+    type(logger.bind()).__bases__ = (structlog.make_filtering_bound_logger(LEVELS[level]),)
 
 
 def adopt_standard_logging(logger: Logger) -> None:

@@ -35,6 +35,7 @@ class Listener:
         self._services = services
         self._connections = connections
         self._figures = services.reporter.metrics.figures
+        self._figures.connections_limit = connections
         self._relays: set[Relay] = set()
         self._admitted: set[Relay] = set()
         self._empty = asyncio.Event()
@@ -46,6 +47,11 @@ class Listener:
         (sockets,) = bind(host, port, 1)
         self.take(sockets)
         return int(sockets[0].getsockname()[1])
+
+    def renew(self, services: Services, connections: int) -> None:
+        """Give these services to sessions from now on, and admit so many; sessions that are there stay."""
+        self._services, self._connections = services, connections
+        self._figures.connections_limit = connections
 
     def take(self, sockets: Iterable[socket.socket]) -> None:
         """Accept clients from these listening sockets, too."""

@@ -20,6 +20,7 @@ from pgsoftproxy.ops.logs import Logger
 from pgsoftproxy.ops.metrics import Metrics, Reload
 from pgsoftproxy.workers.birth import Birth, fork
 from pgsoftproxy.workers.orders import Order, Post
+from pgsoftproxy.workers.outcome import Told
 from pgsoftproxy.workers.worker import Gone, Worker
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
@@ -40,7 +41,8 @@ class Duty:
     read: Callable[[], str]
     keep: Callable[[str], None]
     """Told the text of a configuration that is in force from now on: workers that come begin with it."""
-    drain_timeout: float
+    told: Told
+    drain_timeout: Callable[[], float]
     listening: Callable[[int], None]
     """Told the port of the metrics when all workers serve for the first time."""
 
@@ -202,6 +204,7 @@ class Supervisor:
             else:
                 self._metrics.reloads[(Reload.OK.value,)] += 1
                 self._logger.info("reloaded", workers=len(self._workers))
+            self._duty.told(wrong)
 
     async def _reload_all(self, text: str) -> list[str]:
         able = [worker for worker in self._workers.values() if worker.serves]
@@ -238,7 +241,7 @@ class Supervisor:
             worker.tell(Order.DRAIN)
         ended = asyncio.gather(*(worker.ended.wait() for worker in living))
         forced = asyncio.ensure_future(self._force.wait())
-        patience = self._duty.drain_timeout + PATIENCE_SECONDS
+        patience = self._duty.drain_timeout() + PATIENCE_SECONDS
         await asyncio.wait((ended, forced), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         forced.cancel()
         for worker in living:
