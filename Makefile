@@ -16,7 +16,7 @@ JOBS ?= 2
 FUZZ_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(NUMBER),--number $(NUMBER)) $(if $(VERSIONS),--versions $(VERSIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all fuzz fuzz-protocol fuzz-relations race check bench bench-quick clean
+.PHONY: help setup demo test test-all fuzz fuzz-protocol fuzz-relations race check clients bench bench-quick clean
 
 help:  ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ check: $(READY)  ## what CI checks besides the tests: ruff, formatting, mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+clients: $(READY)  ## what the matrix of drivers needs besides: packages of npm, and the program of pgx where there is Go
+	$(BIN)/npm ci --prefix tests/clients/node --ignore-scripts --no-audit --no-fund
+	@if command -v go >/dev/null; then tests/clients/go/build.sh; else echo "no go: pgx is left out"; fi
 
 bench: $(READY)  ## every goal of speed, into docs/benchmarks.md; CURVES=1: how the cost grows, too
 	$(BIN)/python -m tests.bench.run --docs docs --extras $(if $(CURVES),--curves) $(ARGS)

@@ -25,6 +25,7 @@ MENU = {
     "test",
     "test-all",
     "check",
+    "clients",
     "bench",
     "bench-quick",
     "clean",

@@ -1,0 +1,130 @@
+"""Every driver through the proxy: the same steps in each language, and the same rows, counts and errors."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.access.authority import Authority
+from tests.clients.matrix import DRIVERS, READING, STEPS, Driver, Program, require
+from tests.clients.shop import CONFIG, ROLES, ROWS, SCHEMA
+from tests.fix_proxy import ROOT, RunningProxy, config_text
+from tests.fix_servers import VERSIONS, Database
+from tests.fix_shop import temporary_database
+from tests.servers import LocalServer, Server, execute, local_server
+
+OWNED = """
+ALTER TABLE app.users OWNER TO ann; ALTER TABLE app.orders OWNER TO ann; GRANT CREATE ON SCHEMA app TO ann;
+"""
+HBA = """
+host all postgres 127.0.0.1/32 trust
+host all ann 127.0.0.1/32 scram-sha-256
+"""
+PASSWORD = "pä ss'w=rd"
+EXISTING = 5
+DOCUMENT = ROOT / "docs" / "clients.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A database behind a proxy, and what a program must know to reach it."""
+
+    server: Server
+    address: dict[str, Any]
+
+    def run(self, driver: Driver, steps: tuple[str, ...]) -> Program:
+        return Program(driver, self.address, steps)
+
+
+@pytest.fixture(scope="module")
+def place(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with temporary_database(server, SCHEMA + OWNED) as name:
+        config = tmp_path_factory.mktemp("matrix") / "proxy.toml"
+        config.write_text(config_text(server, name, CONFIG))
+        proxy = RunningProxy(config, server, name)
+        try:
+            address = {"host": proxy.host, "port": proxy.port, "database": name, "user": "ann"}
+            yield Place(server, address)
+        finally:
+            proxy.stop()
+            print(proxy.output())
+
+
+@pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.name)
+def test_a_driver_sees_live_rows_and_the_servers_own_answers(place: Place, driver: Driver) -> None:
+    require(driver)
+    database = Database(place.server, place.address["database"])
+    database.execute(ROWS)
+    steps = tuple(step for step in STEPS if step != "restart")
+    program = place.run(driver, steps)
+    seen = program.read()
+    errors = program.end()
+    assert {step: seen.get(step) for step in driver.expected(steps)} == driver.expected(steps), errors
+    # Whatever the program has inserted it has deleted again, and all of it is still there.
+    ((rows, inserted, stamped),) = database.execute(
+        f"SELECT count(*), count(*) FILTER (WHERE id > {EXISTING}), count(deleted_at) FROM app.users"
+    )
+    assert (rows - inserted, stamped - inserted) == (EXISTING, 2)
+    assert inserted >= 1
+    if driver.pinned:
+        assert f"| {driver.name} | {seen['version']} |" in DOCUMENT.read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A server with passwords behind a proxy that takes encrypted clients alone."""
+
+    server: LocalServer
+    proxy: RunningProxy
+    ca: Path
+
+
+@pytest.fixture(scope="module", params=VERSIONS, ids="pg{}".format)
+def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    folder = tmp_path_factory.mktemp("guarded")
+    authority = Authority(folder)
+    cert, key = authority.issue("proxy", hosts=("127.0.0.1", "localhost"))
+    server = local_server(request.param, hba=HBA)
+    try:
+        for role in ROLES:
+            execute(server.dsn(), f"CREATE ROLE {role} LOGIN")
+        quoted = PASSWORD.replace("'", "''")
+        execute(
+            server.dsn(), f"SET password_encryption = 'scram-sha-256'; ALTER ROLE ann PASSWORD '{quoted}'"
+        )
+        execute(server.dsn(), SCHEMA + OWNED + ROWS)
+        config = folder / "proxy.toml"
+        sections = {"client_tls": {"mode": "require", "cert": cert, "key": key}}
+        config.write_text(config_text(server, "postgres", CONFIG, sections))
+        proxy = RunningProxy(config, server, "postgres")
+        try:
+            yield Guarded(server, proxy, authority.ca)
+        finally:
+            proxy.stop()
+            print(proxy.output())
+    finally:
+        server.destroy()
+
+
+def test_drivers_get_in_by_tls_and_password_and_outlive_a_restart_of_the_server(guarded: Guarded) -> None:
+    present = [driver for driver in DRIVERS if driver.missing() is None]
+    address = {
+        "host": guarded.proxy.host, "port": guarded.proxy.port, "database": "postgres", "user": "ann",
+        "password": PASSWORD, "ca": str(guarded.ca),
+    }  # fmt: skip
+    programs = [Program(driver, address, READING) for driver in present]
+    for program in programs:
+        program.read(until="ready")
+    guarded.server.stop()
+    guarded.server.start()
+    for program in programs:
+        program.go_on()
+    seen, errors = {}, []
+    for program in programs:
+        expected = program.driver.expected(READING)
+        answers = program.read()
+        seen[program.driver.name] = {step: answers.get(step) for step in expected}
+        errors.append(program.end())
+    assert seen == {driver.name: driver.expected(READING) for driver in present}, "\n".join(errors)
