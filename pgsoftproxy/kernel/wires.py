@@ -107,7 +107,8 @@ class Wire:
         self._wires = getattr(loop, "wires", None)
         if self._wires is not None:
             self._wires[self._fd] = self
-        loop.add_reader(sock, self.readable)
+        # By number: of a socket that it does not know the selector makes a text first, with its names at both ends.
+        loop.add_reader(self._fd, self.readable)
 
     def join(
         self, peer: Any, lane: Any, leave: Callable[[], None], touched: Callable[[], None] | None
@@ -162,7 +163,7 @@ class Wire:
             if sent < 0:
                 sent = 0
             self._waiting = deque()
-            self._loop.add_writer(self._socket, self._writable)
+            self._loop.add_writer(self._fd, self._writable)
         self._waiting.append(memoryview(bytes(memoryview(data)[sent:size])))
         self._waits += size - sent
         if not self._full and self._waits > self._high:
@@ -174,14 +175,14 @@ class Wire:
         if not self._paused:
             self._paused = True
             if not (self._closing or self._ended):
-                self._loop.remove_reader(self._socket)
+                self._loop.remove_reader(self._fd)
 
     def resume_reading(self) -> None:
         """Read again."""
         if self._paused:
             self._paused = False
             if not (self._closing or self._ended):
-                self._loop.add_reader(self._socket, self.readable)
+                self._loop.add_reader(self._fd, self.readable)
 
     def write_eof(self) -> None:
         """Say, once all is written, that no more comes; raises OSError if the peer is gone."""
@@ -271,7 +272,7 @@ class Wire:
     def _end(self) -> None:
         if self._owner.eof_received():
             if not (self._closing or self._paused):
-                self._loop.remove_reader(self._socket)
+                self._loop.remove_reader(self._fd)
             self._ended = True
         else:
             self.close()
@@ -279,7 +280,7 @@ class Wire:
     def _stop_reading(self) -> None:
         self._closing = True
         if not (self._paused or self._ended):
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(self._fd)
 
     def _writable(self) -> None:
         waiting: Any = self._waiting
@@ -304,7 +305,7 @@ class Wire:
 
     def _all_written(self) -> None:
         self._waiting = None
-        self._loop.remove_writer(self._socket)
+        self._loop.remove_writer(self._fd)
         if self._closing:
             self._lose(None)
         elif self._write_eof:
@@ -322,7 +323,7 @@ class Wire:
             self._stop_reading()
         if self._waiting is not None:
             self._waiting = None
-            self._loop.remove_writer(self._socket)
+            self._loop.remove_writer(self._fd)
         self._loop.call_soon(self._tell, error)
 
     def _tell(self, error: Exception | None) -> None:

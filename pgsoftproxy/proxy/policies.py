@@ -128,13 +128,19 @@ class PolicyStore:
         A catalog that failed to be read again in its turn still holds; one that a client's DDL has outdated
         does not. Raises UpstreamUnavailable.
         """
+        found = self.at_hand(database)
+        if found is not None:
+            return found
         entry = self._entry(database)
-        entry.used = self._clock()
-        if entry.policy is not None and entry.read >= entry.changed:
-            return entry.policy
         if not entry.lock.locked():
             entry.requested += 1
         return await self._answer(entry, entry.requested)
+
+    def at_hand(self, database: str) -> Policy | None:
+        """Return the policy of a database if there is one that still holds."""
+        entry = self._entry(database)
+        entry.used = self._clock()
+        return entry.policy if entry.read >= entry.changed else None
 
     async def refresh(self, database: str) -> Policy:
         """Read a catalog that is known to have changed, and return the policy that follows from it.

@@ -8,12 +8,13 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 
 from pgsoftproxy.db import inside
 from pgsoftproxy.errors import ProxyError, UpstreamLost, UpstreamUnavailable
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.ops.metrics import RefusedBecause
+from pgsoftproxy.proxy.gate import Gate
 from pgsoftproxy.proxy.pair import Pair
 from pgsoftproxy.proxy.refusals import shutdown, unserved
 from pgsoftproxy.proxy.services import Services
@@ -24,19 +25,6 @@ from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.session import CatalogTexts, Session
 
 CATALOG_TEXTS = CatalogTexts(inside.SETTINGS, inside.QUERY)
-
-
-class Gate(Protocol):
-    """Who decides whether a client may become a session, and is told when it is gone."""
-
-    def arrived(self, relay: "Relay") -> ProxyError | None:
-        """Note a connection; return why it cannot even be heard, if so."""
-
-    def admit(self, relay: "Relay") -> ProxyError | None:
-        """Return why this client cannot become a session, if so."""
-
-    def left(self, relay: "Relay") -> None:
-        """Note that both connections are closed."""
 
 
 class Relay:
@@ -185,7 +173,8 @@ class Relay:
 
     def _serve(self, need: Need) -> None:
         self._need = need
-        self._steer()
+        if need is not Need.CONNECT and need is not Need.CLOSE:
+            self._steer()
         match need:
             case Need.NOTHING:
                 pass
@@ -196,10 +185,11 @@ class Relay:
             case Need.CONNECT:
                 self._pair.forget_upstream()  # if it has turned us away
                 refusal = self._gate.admit(self)
-                if refusal is None:
-                    self._begin(self._connect(), "connect")
-                else:
+                if refusal is not None:
                     self.end(refusal)
+                elif not self._connects_at_once():
+                    self._steer()
+                    self._begin(self._connect(), "connect")
             case Need.CANCEL:
                 self._begin(self._cancel(), "cancel")
             case Need.CATALOG:
@@ -221,6 +211,16 @@ class Relay:
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._work = self._services.tasks.start(work, name, self._crashed)
+
+    def _connects_at_once(self) -> bool:
+        store, database = self._services.store, self.session.database
+        policy = None if self._connected else store.at_hand(database)
+        if policy is None or not self._services.upstream.connects_at_once(UpstreamSide(self)):
+            return False
+        store.subscribe(database, self)
+        self._connected = True
+        self._answer(lambda: self.session.connected(policy, other_way=False))
+        return True
 
     async def _connect(self) -> None:
         store, database = self._services.store, self.session.database

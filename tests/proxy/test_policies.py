@@ -301,3 +301,15 @@ async def test_databases_without_sessions_are_forgotten_but_the_default_is_not()
     await store.refresh_all()
     assert store.databases == ("shop", "used")
     assert seen.forgotten == ["unused"]
+
+
+async def test_a_policy_is_at_hand_once_it_is_read_and_until_it_is_known_to_have_changed() -> None:
+    databases = Databases(USERS)
+    store, _ = store_of(databases)
+    assert store.at_hand("shop") is None
+    assert store.at_hand("shop") is not await store.get("shop")
+    assert store.at_hand("shop") is await store.get("shop")
+    databases.broken.add("shop")
+    with pytest.raises(UpstreamUnavailable):
+        await store.refresh("shop")
+    assert store.at_hand("shop") is None
