@@ -20,7 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ROOT = Path(__file__).parent
 KERNEL = ROOT / "pgsoftproxy" / "kernel"
 REWRITE = ROOT / "pgsoftproxy" / "rewrite"
-MODULES = ("mask", "lane", "scanner", "wires", "selector")
+MODULES = ("mask", "sheet", "lane", "scanner", "wires", "selector")
 """Of the kernel: declared for C in `_NAME.pxd`, and compiled under that name."""
 REWRITING = tuple("rewriter query scope resolve tree text tokens edits work predicates verify guards".split())
 """What every SELECT goes through: Python that is compiled under its own name, into a folder beside it."""

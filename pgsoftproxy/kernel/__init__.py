@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHOICES", "COMPILED", "Cell", "Known", "Lane", "Masks", "Scanner", "Selector", "Wire"]
 
-MODULES = ("mask", "lane", "scanner", "wires", "selector")
+MODULES = ("mask", "sheet", "lane", "scanner", "wires", "selector")
 
 
 def _compiled() -> bool:

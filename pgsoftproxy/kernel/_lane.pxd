@@ -1,7 +1,10 @@
 # What `lane` is as C. In Python its classes are as they stand there.
+cimport cython
 
 from pgsoftproxy.kernel._mask cimport Masks
+from pgsoftproxy.kernel._sheet cimport Sheet
 
+cdef Sheet OUT
 
 cdef class Cell:
     cdef public long long n
@@ -12,16 +15,17 @@ cdef class Known:
     cdef tuple statements
     cdef tuple cells
     cdef tuple parts
+    cdef Py_ssize_t fixed
     cdef public object script
     cdef public object source
 
 cdef class Lane:
     cdef public bint open
     cdef public bint strange
-    cdef public bytes out
+    cdef public Sheet out
     cdef public bytes held
     cdef public Py_ssize_t skip
-    cdef public list log
+    cdef Sheet _kept
     cdef public Py_ssize_t sent
     cdef public Known unnamed
     cdef public int unnamed_is
@@ -49,7 +53,6 @@ cdef class Lane:
     cdef Py_ssize_t _index
     cdef bytearray _kinds
     cdef Py_ssize_t _answers
-    cdef Py_ssize_t _logged
     cdef Py_ssize_t _texts
     cdef Py_ssize_t _segment
     cdef Py_ssize_t _done
@@ -60,10 +63,12 @@ cdef class Lane:
     cdef int _bound_is
     cdef Py_ssize_t _bound_at
 
+    @cython.locals(out=Sheet)
     cpdef int client(self, bytearray data, Py_ssize_t size) except -1
     cpdef Py_ssize_t server(self, bytearray data, Py_ssize_t size) except -1
     cdef Known _prepared(self, bytes name)
-    cdef bytes _fill(self, Known known, object literals)
+    @cython.locals(masks=Masks, out=Sheet)
+    cdef object _write(self, Known plan, unsigned char *text)
     cdef object _complete(self)
     cdef object _count(self, Known known)
     cdef object _settle(self)

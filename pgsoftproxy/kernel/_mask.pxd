@@ -1,3 +1,11 @@
 # What `mask` is as C.
 cdef class Masks:
-    cpdef bytes mask(self, bytearray data, Py_ssize_t start, Py_ssize_t stop, object literals)
+    cdef bytearray shape
+    cdef Py_ssize_t count
+    cdef Py_ssize_t[256] begins
+    cdef Py_ssize_t[256] ends
+    cdef Py_ssize_t _end
+
+    cdef Py_ssize_t scan(self, unsigned char *text, Py_ssize_t start, Py_ssize_t stop) noexcept
+    cdef int _number(self, unsigned char *text, Py_ssize_t start, Py_ssize_t stop) noexcept
+    cdef int _string(self, unsigned char *text, Py_ssize_t start, Py_ssize_t stop) noexcept

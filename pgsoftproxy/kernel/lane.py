@@ -6,6 +6,7 @@ opened when nothing is owed or in doubt. The client's bytes pass if they are kno
 far as they fit. docs/decisions/0012-a-lane-beside-the-session.md has the theory, and what a known frame depends on.
 """
 
+from importlib import import_module
 from typing import Any
 
 from pgsoftproxy.kernel import uncompiled as cython
@@ -18,6 +19,10 @@ CAPACITY = cython.declare(cython.Py_ssize_t, 256)
 MOST_KINDS = cython.declare(cython.Py_ssize_t, 1024)
 MOST_LOGGED = cython.declare(cython.Py_ssize_t, 65_536)
 LONGEST_HELD = cython.declare(cython.Py_ssize_t, 512)
+SHEETS = "pgsoftproxy.kernel._sheet" if cython.compiled else "pgsoftproxy.kernel.sheet"
+Blank: Any = import_module(SHEETS).Sheet
+OUT: Any = Blank()
+"""What lanes write, each in its turn."""
 
 # What is owed, beside the type of the message that it is owed for.
 PARSE = cython.declare(cython.int, 1)
@@ -56,9 +61,9 @@ class Cell:
 class Known:
     """What is plain: a Query or a Parse without a name by its frame, or what is prepared by its name.
 
-    `sent` goes out for the frame; of a shape, `parts` with the literals between them, or what came if there are none.
-    `cells` count what its replies complete; None: `statements` are told one by one. `source` is for the session,
-    which makes the prepared statement of it.
+    `sent` goes out for the frame; of a shape, `parts` with the literals between them, `fixed` bytes in all besides
+    these, or what came if there are none. `cells` count what its replies complete; None: `statements` are told one
+    by one. `source` is for the session, which makes the prepared statement of it.
     """
 
     def __init__(
@@ -71,11 +76,15 @@ class Known:
         self.cells = cells
         self.source = source
         self.parts: tuple[bytes, ...] | None = None
+        self.fixed = 0
 
     def shaped(self, parts: tuple[bytes, ...] | None) -> Any:
-        """Make it what is known of a shape; return itself."""
-        self.parts = parts
+        """Make it what is known of a shape, whose text these parts are; return itself."""
         self.same = parts is None
+        if parts is not None:
+            last = len(parts) - 1
+            self.parts = (*parts[:last], parts[last] + b"\0")
+            self.fixed = sum(map(len, parts)) + 1
         return self
 
 
@@ -91,10 +100,10 @@ class Lane:
         self._shaped = 0
         self.open = False
         self.strange = False
-        self.out = b""
+        self.out = OUT
         self.held = b""
         self.skip = 0
-        self.log: list[tuple[int, bytes]] = []
+        self._kept = Blank()  # what was sent: replies before it and its length as numbers, then its bytes
         self.sent = 0
         self._codes = bytearray(0)
         self._kinds = bytearray(0)
@@ -107,7 +116,7 @@ class Lane:
         self._version: Any = None
         self._status = 0
         self._segment = self._done = 0
-        self._head = self._tail = self._index = self._answers = self._logged = self._texts = 0
+        self._head = self._tail = self._index = self._answers = self._texts = 0
         self._parsed: Any = None
         self._bound: Any = None
         self._parsed_is = self._bound_is = UNTOUCHED
@@ -158,11 +167,24 @@ class Lane:
         """Return how many of those there are."""
         return self._answers
 
+    @property
+    def log(self) -> list[tuple[int, bytes]]:
+        """Return what was sent since nothing was owed, and how many replies had come before each of it."""
+        found: list[tuple[int, bytes]] = []
+        at, data = 0, self._kept.data
+        while at < self._kept.size:
+            size = int.from_bytes(data[at + 4 : at + 8], "big")
+            found.append((int.from_bytes(data[at : at + 4], "big"), bytes(data[at + 8 : at + 8 + size])))
+            at += 8 + size
+        return found
+
     def client(self, data: bytearray, size: cython.Py_ssize_t) -> cython.int:
         """Take `size` bytes of the client's.
 
         Return 0 if they are the session's, 1 if they go on as they are, 2 if `out` goes on instead.
         """
+        text: cython.p_uchar = data
+        codes: cython.p_uchar = self._codes
         pos: cython.Py_ssize_t = 0
         end: cython.Py_ssize_t
         stop: cython.Py_ssize_t
@@ -175,34 +197,34 @@ class Lane:
         segment: cython.Py_ssize_t = self._segment
         texts: cython.Py_ssize_t = self._texts
         shaped: cython.Py_ssize_t = self._shaped
-        literals: list[bytes] = []
         parsed: Known | None = self._parsed
         parsed_is: cython.int = self._parsed_is
         parsed_at: cython.Py_ssize_t = self._parsed_at
         bound: Known | None = self._bound
         bound_is: cython.int = self._bound_is
         bound_at: cython.Py_ssize_t = self._bound_at
-        inside: cython.bint = tail > 0 and self._codes[tail - 1] != SYNC and self._codes[tail - 1] != QUERY
-        pieces: list[bytes] | None = None
+        inside: cython.bint = tail > 0 and codes[tail - 1] != SYNC and codes[tail - 1] != QUERY
+        out = OUT
         plan: Known | None
         name: bytes
-        if self._logged + size > MOST_LOGGED:
+        if self._kept.size + size > MOST_LOGGED:
             return 0
+        out.clear()
         while pos < size:
             if size - pos < 5 or tail >= CAPACITY or tail - head >= self._pipeline:
                 return 0
-            kind = data[pos]
-            length = data[pos + 1] << 24 | data[pos + 2] << 16 | data[pos + 3] << 8 | data[pos + 4]
+            kind = text[pos]
+            length = text[pos + 1] << 24 | text[pos + 2] << 16 | text[pos + 3] << 8 | text[pos + 4]
             if length < 4 or length >= size - pos:
                 return 0
             end = pos + 1 + length
             plan = None
             if kind == ord("B"):
                 # The portal without a name, then the statement's.
-                if length < 6 or data[pos + 5] != 0:
+                if length < 6 or text[pos + 5] != 0:
                     return 0
                 stop = pos + 6
-                while stop < end and data[stop] != 0:
+                while stop < end and text[stop] != 0:
                     stop += 1
                 if stop == end:
                     return 0
@@ -221,7 +243,7 @@ class Lane:
                 bound_at = segment
                 code = BIND
             elif kind == ord("E"):
-                if length != 9 or data[pos + 5] != 0 or bound_is != THERE or bound_at != segment:
+                if length != 9 or text[pos + 5] != 0 or bound_is != THERE or bound_at != segment:
                     return 0
                 plan = bound
                 code = EXECUTE
@@ -231,17 +253,17 @@ class Lane:
                 segment += 1
                 code = SYNC
             elif kind == ord("D"):
-                if length < 6 or data[end - 1] != 0:
+                if length < 6 or text[end - 1] != 0:
                     return 0
-                if data[pos + 5] == ord("P"):
+                if text[pos + 5] == ord("P"):
                     if length != 6:
                         return 0
                     code = DESCRIBE
                 else:
                     stop = pos + 6
-                    while data[stop] != 0:
+                    while text[stop] != 0:
                         stop += 1
-                    if data[pos + 5] != ord("S") or stop != end - 1 or length == 6:
+                    if text[pos + 5] != ord("S") or stop != end - 1 or length == 6:
                         return 0
                     if self._prepared(_cut(data, pos + 6, stop)) is None:
                         return 0
@@ -250,22 +272,20 @@ class Lane:
                 plan = self._known.get(_cut(data, pos, end))
                 if plan is None:
                     # A text that came once may be of a shape that came before.
-                    if kind == ord("P") or data[end - 1] != 0 or length - 5 > self._longest:
+                    if kind == ord("P") or text[end - 1] != 0 or length - 5 > self._longest:
                         return 0
-                    literals = []
-                    name = self._masks.mask(data, pos + 5, end - 1, literals)
-                    if not name:
+                    stop = self._masks.scan(text, pos + 5, end - 1)
+                    if stop == 0:
                         return 0
-                    plan = self._shapes.get(name)
+                    plan = self._shapes.get(_cut(self._masks.shape, 0, stop))
                     if plan is None:
                         return 0
                     shaped += 1
                 texts += 1
                 if not plan.same:
-                    if pieces is None:
-                        pieces = []
-                    pieces.append(_cut(data, mark, pos))
-                    pieces.append(plan.sent if plan.parts is None else self._fill(plan, literals))
+                    out.reserve(pos - mark)
+                    out.copy(text, mark, pos - mark)
+                    self._write(plan, text)
                     mark = end
                 parsed_at = segment
                 if kind == ord("P"):
@@ -288,12 +308,14 @@ class Lane:
             else:
                 return 0
             inside = code != SYNC and code != QUERY
-            self._codes[tail] = code
+            codes[tail] = code
             self._plans[tail] = plan
             tail += 1
             pos = end
-        self.log.append((self._answers, _cut(data, 0, size)))
-        self._logged += size
+        self._kept.reserve(8 + size)
+        self._kept.number(self._answers)
+        self._kept.number(size)
+        self._kept.copy(text, 0, size)
         self._tail = tail
         self._segment = segment
         self._texts = texts
@@ -304,12 +326,12 @@ class Lane:
         self._bound = bound
         self._bound_is = bound_is
         self._bound_at = bound_at
-        if pieces is None:
+        if out.size == 0:
             self.sent += size
             return 1
-        pieces.append(_cut(data, mark, size))
-        self.out = b"".join(pieces)
-        self.sent += len(self.out)
+        out.reserve(size - mark)
+        out.copy(text, mark, size - mark)
+        self.sent += out.size
         return 2
 
     def server(self, data: bytearray, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
@@ -317,6 +339,8 @@ class Lane:
 
         The others are held, or, if what comes next is `strange`, the session's.
         """
+        text: cython.p_uchar = data
+        codes: cython.p_uchar = self._codes
         pos: cython.Py_ssize_t = self.skip
         length: cython.int
         kind: cython.int
@@ -328,13 +352,13 @@ class Lane:
             return size
         self.skip = 0
         while size - pos >= 5:
-            kind = data[pos]
-            length = data[pos + 1] << 24 | data[pos + 2] << 16 | data[pos + 3] << 8 | data[pos + 4]
+            kind = text[pos]
+            length = text[pos + 1] << 24 | text[pos + 2] << 16 | text[pos + 3] << 8 | text[pos + 4]
             if length < 4:
                 self.strange = True
                 return pos
             if kind != ord("D") and kind != ord("N") and kind != ord("A"):
-                code = self._codes[self._head] if self._head < self._tail else 0
+                code = codes[self._head] if self._head < self._tail else 0
                 if self._answers >= MOST_KINDS:
                     self.strange = True
                     return pos
@@ -361,7 +385,7 @@ class Lane:
                         if self._index != len(known.statements):
                             self.strange = True
                             return pos
-                    if data[pos + 5] != self._status:
+                    if text[pos + 5] != self._status:
                         self.strange = True
                         return pos
                     self._index = 0
@@ -376,9 +400,9 @@ class Lane:
                 ):
                     self._head += 1
                 elif kind == ord("t") and code == DESCRIBE_STATEMENT:
-                    self._codes[self._head] = DESCRIBE
+                    codes[self._head] = DESCRIBE
                 elif kind == ord("s") and code == EXECUTE and length == 4:
-                    self._codes[self._head] = SUSPENDED
+                    codes[self._head] = SUSPENDED
                     self._head += 1
                 else:
                     self.strange = True
@@ -411,32 +435,45 @@ class Lane:
         self._current[name] = known
         return known
 
-    def _fill(self, known: Any, literals: Any) -> bytes:
-        """Return the Query of a shape with these literals."""
-        at: cython.Py_ssize_t
-        parts: tuple[bytes, ...] = known.parts
-        pieces: list[bytes] = [parts[0]]
-        for at in range(len(literals)):
-            pieces.append(literals[at])
-            pieces.append(parts[at + 1])
-        text: bytes = b"".join(pieces)
-        head: bytes = b"Q" + (len(text) + 5).to_bytes(4, "big")
-        return head + text + b"\0"
+    def _write(self, plan: Known, text: cython.p_uchar) -> Any:
+        """Write what goes out for a frame; of a shape, with the literals that were read last."""
+        number: cython.Py_ssize_t
+        size: cython.Py_ssize_t = len(plan.sent)
+        part: bytes
+        masks = self._masks
+        out = OUT
+        if plan.parts is None:
+            out.reserve(size)
+            out.copy(plan.sent, 0, size)
+            return None
+        parts: tuple[bytes, ...] = plan.parts
+        assert len(parts) == masks.count + 1, "a shape says how many literals there are"
+        size = plan.fixed + 4
+        for number in range(masks.count):
+            size += masks.ends[number] - masks.begins[number]
+        out.reserve(size + 1)
+        out.copy(b"Q", 0, 1)
+        out.number(size)
+        for number in range(masks.count):
+            part = parts[number]
+            out.copy(part, 0, len(part))
+            out.copy(text, masks.begins[number], masks.ends[number] - masks.begins[number])
+        part = parts[masks.count]
+        out.copy(part, 0, len(part))
+        return None
 
     def _complete(self) -> Any:
         """Nothing is owed any more: report what was done, forget how."""
         at: cython.Py_ssize_t
-        code: cython.int
         for at in range(self._tail):
-            code = self._codes[at]
-            if code in (EXECUTE, QUERY):
+            if self._codes[at] == EXECUTE or self._codes[at] == QUERY:
                 self._count(self._plans[at])
         self._hits.n += self._texts
         self._shape_hits.n += self._shaped
         self._settle()
         return None
 
-    def _count(self, known: Any) -> Any:
+    def _count(self, known: Known) -> Any:
         cell: Cell
         if known.cells is None:
             for statement in known.statements:
@@ -447,9 +484,9 @@ class Lane:
         return None
 
     def _settle(self) -> Any:
-        self._head = self._tail = self._index = self._answers = self._logged = self._texts = 0
+        self._head = self._tail = self._index = self._answers = self._texts = 0
         self.sent = self._shaped = 0
-        self.log.clear()
+        self._kept.clear()
         self.unnamed = self._parsed
         self.unnamed_is = self._parsed_is
         self.portal = self._bound

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False
-"""The shape of the plainest texts: words, operators, and integers that fit the server's own; anything else has none.
+"""The shape of the plainer texts in ASCII: words, quoted names, operators, numbers, strings without backslashes.
 
 Gives what `rewrite/shapes` gives, or nothing: a property test holds it. Must not know what a shape is for.
 """
@@ -12,14 +12,21 @@ if cython.compiled:
     import cython  # type: ignore[import-untyped,no-redef]
 
 LONGEST = cython.declare(cython.Py_ssize_t, 8192)
-MOST_DIGITS = cython.declare(cython.Py_ssize_t, 9)
-SHAPE = cython.declare(bytearray, bytearray(8192))
+MOST_LITERALS = cython.declare(cython.Py_ssize_t, 256)
 
-# What a byte is: part of a word, a digit, or what may stand between; 0 for quotes, dollars, backslashes, control
-# characters and all outside ASCII.
+# What stands for a literal, as in `rewrite/shapes`; NONE: it is none that is read here.
+NONE = cython.declare(cython.int, 0)
+INTEGER = cython.declare(cython.int, 1)
+BIGINT = cython.declare(cython.int, 2)
+NUMERIC = cython.declare(cython.int, 3)
+STRING = cython.declare(cython.int, 4)
+
+# What a byte is: part of a word, a digit, or, from BETWEEN on, what may stand between; 0 for quotes, dollars,
+# backslashes, control characters and all outside ASCII.
 WORD = cython.declare(cython.int, 1)
 DIGIT = cython.declare(cython.int, 2)
 BETWEEN = cython.declare(cython.int, 3)
+SPACE = cython.declare(cython.int, 4)
 KINDS = cython.declare(
     bytearray,
     bytearray(
@@ -28,7 +35,9 @@ KINDS = cython.declare(
         else 2
         if chr(byte).isdigit()
         else 3
-        if byte in b" \t\n\r\f+-*/<>=~!@#%^&|`?:,()[];."
+        if byte in b"+-*/<>=~!@#%^&|`?:,()[];."
+        else 4
+        if byte in b" \t\n\r\f"
         else 0
         for byte in range(128)
     )
@@ -37,56 +46,151 @@ KINDS = cython.declare(
 
 
 class Masks:
-    """What reads shapes; it keeps nothing."""
+    """What reads shapes; it keeps the last one, in `shape`, and where its `count` literals begin and end."""
 
-    def mask(
-        self, data: bytearray, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, literals: Any
-    ) -> bytes:
-        """Return the shape of a text and append its integers; empty if it is longer, or less plain, than this reads."""
+    def __init__(self) -> None:
+        self.shape = bytearray(LONGEST)
+        self.count = 0
+        self._end = 0
+        if not cython.compiled:
+            self.begins = [0] * MOST_LITERALS
+            self.ends = [0] * MOST_LITERALS
+
+    def mask(self, data: bytearray, start: int, stop: int, literals: Any) -> bytes:
+        """Return the shape of a text and append its literals; empty if it has none that is read here."""
+        number: cython.Py_ssize_t
+        size: cython.Py_ssize_t = self.scan(data, start, stop)
+        if size:
+            for number in range(self.count):
+                literals.append(bytes(data[self.begins[number] : self.ends[number]]))
+        return bytes(self.shape[:size])
+
+    def scan(
+        self, text: cython.p_uchar, start: cython.Py_ssize_t, stop: cython.Py_ssize_t
+    ) -> cython.Py_ssize_t:
+        """Read a text; return how long its shape is, 0 if the text is longer, or less plain, than this reads."""
         at: cython.Py_ssize_t = start
-        begin: cython.Py_ssize_t
         to: cython.Py_ssize_t = 0
         kind: cython.int
         byte: cython.int
         after: cython.int
+        kinds: cython.p_uchar = KINDS
+        shape: cython.p_uchar = self.shape
+        self.count = 0
         if stop - start > LONGEST:
-            return b""
+            return 0
         while at < stop:
-            byte = data[at]
-            kind = KINDS[byte]
-            begin = at
-            at += 1
-            if kind == DIGIT:
-                while at < stop and KINDS[data[at]] == DIGIT:
-                    at += 1
-                after = data[at] if at < stop else ord(" ")
-                if KINDS[after] != BETWEEN or after == ord("."):
-                    return b""
-                # Of ten digits those that begin so are the server's integers, too.
-                if at - begin > MOST_DIGITS and not (
-                    at - begin == MOST_DIGITS + 1
-                    and (data[begin] == ord("1") or (data[begin] == ord("2") and data[begin + 1] == ord("0")))
-                ):
-                    return b""
-                SHAPE[to] = 1
-                to += 1
-                literals.append(bytes(data[begin:at]))
-                continue
+            byte = text[at]
+            kind = kinds[byte]
             if kind == WORD:
-                while at < stop and (KINDS[data[at]] == WORD or KINDS[data[at]] == DIGIT):
+                while at < stop and (kinds[text[at]] == WORD or kinds[text[at]] == DIGIT):
+                    shape[to] = text[at]
+                    to += 1
                     at += 1
-            elif kind != BETWEEN:
-                return b""
-            elif at < stop:
-                after = data[at]
-                if (
-                    (byte == ord("-") and after == ord("-"))
-                    or (byte == ord("/") and after == ord("*"))
-                    or (byte == ord(".") and KINDS[after] == DIGIT)
-                ):
-                    return b""
-            while begin < at:
-                SHAPE[to] = data[begin]
+                # A quote behind a word, or behind that and an ampersand, is not read as it is alone.
+                after = at + 1 if at < stop and text[at] == ord("&") else at
+                if after < stop and (text[after] == ord("'") or text[after] == ord('"')):
+                    return 0
+            elif kind >= BETWEEN:
+                shape[to] = byte
                 to += 1
-                begin += 1
-        return bytes(SHAPE[:to])
+                at += 1
+                if at < stop:
+                    after = text[at]
+                    if (
+                        (byte == ord("-") and after == ord("-"))
+                        or (byte == ord("/") and after == ord("*"))
+                        or (byte == ord(".") and kinds[after] == DIGIT)
+                    ):
+                        return 0
+            elif byte == ord('"'):
+                self._end = _quoted(text, at, stop)
+                if self._end == 0:
+                    return 0
+                while at < self._end:
+                    # As the planner's: these stand for literals.
+                    if text[at] <= 8:
+                        return 0
+                    shape[to] = text[at]
+                    to += 1
+                    at += 1
+            else:
+                kind = self._number(text, at, stop) if kind == DIGIT else self._string(text, at, stop)
+                if kind == NONE or self.count == MOST_LITERALS:
+                    return 0
+                shape[to] = kind
+                to += 1
+                self.begins[self.count] = at
+                self.ends[self.count] = at = self._end
+                self.count += 1
+        return to
+
+    def _number(self, text: cython.p_uchar, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.int:
+        """Return what stands for the number that begins there, and set its end."""
+        at: cython.Py_ssize_t = _digits(text, start, stop)
+        found: cython.int = INTEGER
+        if at < stop and text[at] == ord("."):
+            found = NUMERIC
+            start = at + 1
+            at = _digits(text, start, stop)
+            if at == start:
+                return NONE
+        elif at - start > 9:
+            found = _wide(text, start, at)
+        if at < stop and (KINDS[text[at]] < BETWEEN or text[at] == ord(".")):
+            return NONE
+        self._end = at
+        return found
+
+    def _string(self, text: cython.p_uchar, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.int:
+        """Return what stands for the string that begins there, and set its end."""
+        at: cython.Py_ssize_t = _quoted(text, start, stop) if text[start] == ord("'") else 0
+        if at == 0:
+            return NONE
+        self._end = at
+        while at < stop and KINDS[text[at]] == SPACE:
+            at += 1
+        # It may go on behind a line break, or behind a comment and one.
+        if at < stop and text[at] == ord("'"):
+            return NONE
+        if at + 1 < stop and text[at] == ord("-") and text[at + 1] == ord("-"):
+            return NONE
+        return STRING
+
+
+@cython.cfunc
+@cython.inline
+def _digits(text: cython.p_uchar, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Return where the digits end."""
+    while at < stop and ord("0") <= text[at] <= ord("9"):
+        at += 1
+    return at
+
+
+@cython.cfunc
+def _wide(text: cython.p_uchar, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.int:
+    """Return what stands for an integer of ten digits or more."""
+    first: cython.int = text[start]
+    second: cython.int = text[start + 1]
+    if stop - start == 10:
+        if first == ord("1") or (first == ord("2") and second == ord("0")):
+            return INTEGER
+        return BIGINT if first > ord("2") or (first == ord("2") and second >= ord("2")) else NONE
+    return BIGINT if stop - start <= 18 and first != ord("0") else NONE
+
+
+@cython.cfunc
+@cython.inline
+def _quoted(text: cython.p_uchar, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Return where what begins with this quote ends; 0 if it does not, or holds what is not read here."""
+    at: cython.Py_ssize_t = start + 1
+    quote: cython.int = text[start]
+    while at < stop:
+        if text[at] == quote:
+            at += 1
+            if at == stop or text[at] != quote:
+                return at
+        elif text[at] == 0 or text[at] >= 128 or text[at] == ord("\\"):
+            return 0
+        at += 1
+    return 0

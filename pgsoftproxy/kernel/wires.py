@@ -54,9 +54,11 @@ def _receive(sock: Any, fd: cython.int, data: bytearray, at: cython.Py_ssize_t) 
 
 @cython.cfunc
 def _send(sock: Any, fd: cython.int, data: Any, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Write the first bytes of `data`, bytes or BUFFER; return how many went, or WOULD_BLOCK. Raises OSError."""
+    """Write the first bytes of `data`, bytes or bytearray; return how many went, or WOULD_BLOCK. Raises OSError."""
     if cython.compiled:
-        text: cython.p_uchar = cython.cast(bytes, data) if isinstance(data, bytes) else BUFFER
+        text: cython.p_uchar = (
+            cython.cast(bytes, data) if isinstance(data, bytes) else cython.cast(bytearray, data)
+        )
         sent: cython.Py_ssize_t = write(fd, text, size)
         return sent if sent >= 0 else _failed(errno)
     else:
@@ -242,7 +244,7 @@ class Wire:
             self._peer.pour(BUFFER, size)
             return not self._peer._lost
         if found == 2:
-            self._peer.pour(self._lane.out, len(self._lane.out))
+            self._peer.pour(self._lane.out.data, self._lane.out.size)
             return not self._peer._lost
         data: bytes = _cut(BUFFER, 0, size)
         self._leave()

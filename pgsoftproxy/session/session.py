@@ -51,7 +51,7 @@ class Session(Core):
         if lane.open:
             found = lane.client(bytearray(data), len(data))
             if found:
-                self.to_upstream.append(data if found == 1 else lane.out)
+                self.to_upstream.append(data if found == 1 else bytes(lane.out.data[: lane.out.size]))
                 return
             self.leave_lane()
         super().from_client(data)

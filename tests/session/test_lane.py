@@ -186,6 +186,49 @@ def test_texts_that_differ_in_integers_go_out_as_from_the_core_alone(pattern: st
         assert answer(session, *told, ready()) == answer(alone, *told, ready())
 
 
+LITERAL_PATTERNS = (
+    "SELECT id FROM app.users WHERE name = %s",
+    'SELECT "app"."users"."id" FROM "app"."users" WHERE "app"."users"."name" = %s LIMIT 21',
+    "INSERT INTO app.logs (id, note) VALUES (%s, %s), (%s, %s);",
+    "UPDATE app.users SET name = %s WHERE id > %s - %s",
+    "SELECT id FROM app.users WHERE name LIKE %s\n%s",
+    "SELECT id, %s::text FROM app.users ORDER BY %s",
+    "SELECT nextval(%s) FROM app.users WHERE name = %s",
+    "SELECT id FROM app.users WHERE name IN (%s,%s)--x",
+    "SELECT id FROM app.users WHERE name =E%s OR name = %s",
+)
+LITERALS = ("'a'", "''", "'it''s'", "'-- /*'", "'$1'", "'\"'", "'a\\'", "'é'", "'app.users'", "1.5", "0.0",
+            "3000000000", "7", "-1", "'", "''''", "'a' ", "1.", "NULL")  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", LITERAL_PATTERNS)
+def test_texts_that_differ_in_other_literals_go_out_as_from_the_core_alone(pattern: str) -> None:
+    rng = Random(3)  # noqa: S311 - no secret
+    opening = Opening()
+    session = opening()
+    for number in range(30):
+        usual = [f"'{rng.randint(0, 99)}{rng.choice(['', chr(39) * 2])}'" for _ in range(pattern.count("%s"))]
+        others = [rng.choice(LITERALS) if rng.random() < 0.2 else one for one in usual]
+        text = frontend.query((pattern % tuple(others if number > 4 else usual)).encode())
+        alone = Core(Planner(rewrite, 0, lambda: 0.0, lambda seconds: None), Heard(), SessionLimits())
+        opening.open(alone)
+        sent = ask(session, text)
+        assert sent == ask(alone, text), text
+        told = (error(b"22000"),) if b"pgsoftproxy_refuses" in sent else (rows(),)
+        assert answer(session, *told, ready()) == answer(alone, *told, ready())
+
+
+def test_texts_with_strings_and_quoted_names_take_the_lane() -> None:
+    session = Opening()()
+    shelves = session._state.shelves
+    assert shelves is not None
+    for number in range(9):
+        text = b"""SELECT "id" FROM "app"."users" WHERE "name" = 'it''s %d' AND id < 1.5""" % number
+        assert b"deleted_at IS NULL" in ask(session, frontend.query(text))
+        answer(session, rows(), ready())
+    assert [cell.n for cell in shelves.hits] == [7, 7]
+
+
 def test_a_text_of_a_known_shape_takes_the_lane_and_is_counted_as_found_by_its_shape() -> None:
     session = Opening()()
     shelves = session._state.shelves
