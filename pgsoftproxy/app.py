@@ -35,16 +35,17 @@ from pgsoftproxy.session.limits import SessionLimits
 from pgsoftproxy.settings import Settings
 from pgsoftproxy.source import Source, in_force, waiting
 from pgsoftproxy.workers.orders import LEAVING, START, Orders, Post
-from pgsoftproxy.workers.outcome import Told, nobody_told
+from pgsoftproxy.workers.surroundings import Surroundings
 
 RETRY_SECONDS = 1.0
+ALONE = Surroundings()
 
 
 async def serve(
-    source: Source, settings: Settings, post: Post | None = None, told: Told = nobody_told
+    source: Source, settings: Settings, post: Post | None = None, around: Surroundings = ALONE
 ) -> None:
     """Build, run, reload and drain; as a worker, where there is a post. Raises ConfigError if it cannot start."""
-    app = App(source, settings, post, told)
+    app = App(source, settings, post, around)
     try:
         await app.start()
         await app.stopped()
@@ -56,10 +57,10 @@ class App:
     """One running proxy."""
 
     def __init__(
-        self, source: Source, settings: Settings, post: Post | None = None, told: Told = nobody_told
+        self, source: Source, settings: Settings, post: Post | None = None, around: Surroundings = ALONE
     ) -> None:
         self._post = post
-        self._told = told
+        self._around = around
         self._orders = None if post is None else Orders(post.channel, self)
         self._source = source
         self._settings = self._first = settings
@@ -105,7 +106,7 @@ class App:
 
     def _listen_alone(self, settings: Settings) -> None:
         self._ops = OpsServer(settings.metrics.host, settings.metrics.port, self._metrics)
-        port = self._listener.open(settings.listen.host, settings.listen.port)
+        port = self._listener.open(settings.listen.host, settings.listen.port, self._around.sockets)
         self._logger.info(
             "listening",
             host=settings.listen.host,
@@ -114,10 +115,13 @@ class App:
             metrics_port=self._ops.port,
             version=__version__,
         )
+        self._around.notifier.ready()
+        self._tasks.start(self._around.notifier.keep_alive(), "watchdog")
 
     async def stopped(self) -> None:
         """Wait until told to stop, and until the sessions have ended or are ended."""
         await self._stop.wait()
+        self._around.notifier.stopping()
         self._let_go_of_port()
         self._logger.info("draining", sessions=self._metrics.figures.connections_open)
         draining = asyncio.ensure_future(self._listener.drain(self._settings.limits.drain_timeout))
@@ -212,18 +216,21 @@ class App:
 
     async def _reload(self) -> None:
         async with self._reloading:
+            self._around.notifier.reloading()
             try:
                 fresh = _fresh(self._source.load())
                 await self._store.reload(_rules(fresh.settings))
             except ConfigError as error:
                 self._metrics.reloads[(Reload.FAILED.value,)] += 1
                 self._logger.error("reload_refused", problems=list(error.problems))
-                self._told(error.problems)
+                self._around.told(error.problems)
+                self._around.notifier.ready()
                 return
             self._put_in_force(fresh)
             self._metrics.reloads[(Reload.OK.value,)] += 1
             self._logger.info("reloaded", databases=len(self._store.databases))
-            self._told(())
+            self._around.told(())
+            self._around.notifier.ready()
 
     def _put_in_force(self, fresh: "_Fresh") -> None:
         waits = waiting(fresh.settings, self._first)

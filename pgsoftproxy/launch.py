@@ -13,14 +13,16 @@ from pgsoftproxy.app import serve
 from pgsoftproxy.errors import ConfigError
 from pgsoftproxy.ops.logs import adopt_standard_logging, make_logger, set_level
 from pgsoftproxy.ops.metrics import Metrics
+from pgsoftproxy.ops.notify import Notifier
 from pgsoftproxy.ops.pages import PagesServer
 from pgsoftproxy.proxy.loop import Loop
-from pgsoftproxy.proxy.sockets import bind
+from pgsoftproxy.proxy.sockets import bind, passed
 from pgsoftproxy.settings import Settings
 from pgsoftproxy.source import Source, in_force
 from pgsoftproxy.workers.orders import Post
 from pgsoftproxy.workers.outcome import Told
 from pgsoftproxy.workers.supervisor import Duty, Supervisor
+from pgsoftproxy.workers.surroundings import Surroundings
 
 ENDED, WRONG = 0, 2
 
@@ -31,24 +33,29 @@ def run(path: Path, environ: Mapping[str, str], overrides: Sequence[str], told: 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     source = Source(path, environ, overrides)
     settings = source.load()
+    around = Surroundings(told, Notifier(environ), passed(environ))
     if settings.listen.workers == 1:
         with asyncio.Runner(loop_factory=Loop) as runner:
-            runner.run(serve(source, settings, told=told))
+            runner.run(serve(source, settings, around=around))
     else:
-        _Fleet(source, settings).run(told)
+        _Fleet(source, settings, around).run()
 
 
 class _Fleet:
     """Workers, and the configuration that a new one begins with."""
 
-    def __init__(self, source: Source, settings: Settings) -> None:
+    def __init__(self, source: Source, settings: Settings, around: Surroundings) -> None:
+        self._around = around
         self._source = source
         self._settings = self._first = settings
         self._logger = make_logger(settings.logs.format, settings.logs.level)
         adopt_standard_logging(self._logger)
-        self._shares = bind(settings.listen.host, settings.listen.port, settings.listen.workers)
+        listen = settings.listen
+        # Of sockets that were passed there is one for all: the workers take turns at it.
+        same = (around.sockets,) * listen.workers
+        self._shares = same if around.sockets else bind(listen.host, listen.port, listen.workers)
 
-    def run(self, told: Told) -> None:
+    def run(self) -> None:
         settings = self._settings
         server = PagesServer(settings.metrics.host, settings.metrics.port)
         duty = Duty(
@@ -56,7 +63,7 @@ class _Fleet:
             server,
             self._source.read,
             self._keep,
-            told,
+            self._around,
             lambda: self._settings.limits.drain_timeout,
             self._listening,
         )

@@ -16,7 +16,7 @@ from pgsoftproxy.proxy.pair import LINGER_SECONDS
 from pgsoftproxy.proxy.refusals import shutdown
 from pgsoftproxy.proxy.relay import Relay
 from pgsoftproxy.proxy.services import Services
-from pgsoftproxy.proxy.sockets import bind
+from pgsoftproxy.proxy.sockets import Share, bind
 
 AT_ONCE = 64
 """How many connections are accepted before the sessions have their turn again."""
@@ -42,9 +42,12 @@ class Listener:
         self._empty.set()
         self._sockets: list[socket.socket] = []
 
-    def open(self, host: str, port: int) -> int:
-        """Listen; return the real port. Raises ConfigError if the address cannot be had."""
-        (sockets,) = bind(host, port, 1)
+    def open(self, host: str, port: int, passed: Share = ()) -> int:
+        """Listen, on the sockets that were passed if any were; return the real port.
+
+        Raises ConfigError if the address cannot be had.
+        """
+        sockets = passed or bind(host, port, 1)[0]
         self.take(sockets)
         return int(sockets[0].getsockname()[1])
 
@@ -63,7 +66,8 @@ class Listener:
         """Accept no more clients from these; they stay open, as others accept there."""
         for sock in sockets:
             self._sockets.remove(sock)
-            asyncio.get_running_loop().remove_reader(sock)
+            if sock not in self._sockets:  # a share of another worker may be the same socket
+                asyncio.get_running_loop().remove_reader(sock)
 
     def _accept(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()

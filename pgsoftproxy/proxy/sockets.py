@@ -1,15 +1,18 @@
-"""Listening sockets: one for each address, or as many as there are workers to share its port.
+"""Listening sockets: one for each address, as many as there are workers to share its port, or those that systemd holds.
 
 Must not know who accepts from them.
 """
 
+import os
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 from pgsoftproxy.errors import ConfigError
 from pgsoftproxy.proxy.upstream import tune
 
 BACKLOG = 1024
+FIRST_PASSED = 3
 
 Share = tuple[socket.socket, ...]
 """What one worker accepts from: a socket for each address."""
@@ -37,6 +40,29 @@ def bind(host: str, port: int, copies: int) -> tuple[Share, ...]:
         reason = error.strerror or error
         raise ConfigError((f"listen: cannot listen on {host}:{port}: {reason}",)) from error
     return tuple(tuple(share) for share in made)
+
+
+def passed(environ: Mapping[str, str]) -> Share:
+    """Return the listening sockets that systemd has passed, as sd_listen_fds(3) says; () if it has not.
+
+    Raises ConfigError if one is not for TCP.
+    """
+    number = environ.get("LISTEN_FDS", "")
+    if environ.get("LISTEN_PID") != str(os.getpid()) or not number.isdecimal():
+        return ()
+    found = []
+    for fd in range(FIRST_PASSED, FIRST_PASSED + int(number)):
+        os.set_inheritable(fd, False)
+        try:
+            sock = socket.socket(fileno=fd)
+        except OSError as error:
+            raise ConfigError((f"LISTEN_FDS: file descriptor {fd} is no socket",)) from error
+        if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
+            raise ConfigError((f"LISTEN_FDS: file descriptor {fd} is no TCP socket",))
+        sock.setblocking(False)
+        tune(sock)
+        found.append(sock)
+    return tuple(found)
 
 
 def _listening(family: int, place: Any, *, shared: bool) -> socket.socket:

@@ -20,7 +20,7 @@ from pgsoftproxy.ops.logs import Logger
 from pgsoftproxy.ops.metrics import Metrics, Reload
 from pgsoftproxy.workers.birth import Birth, fork
 from pgsoftproxy.workers.orders import Order, Post
-from pgsoftproxy.workers.outcome import Told
+from pgsoftproxy.workers.surroundings import Surroundings
 from pgsoftproxy.workers.worker import Gone, Worker
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
@@ -41,7 +41,7 @@ class Duty:
     read: Callable[[], str]
     keep: Callable[[str], None]
     """Told the text of a configuration that is in force from now on: workers that come begin with it."""
-    told: Told
+    around: Surroundings
     drain_timeout: Callable[[], float]
     listening: Callable[[int], None]
     """Told the port of the metrics when all workers serve for the first time."""
@@ -97,6 +97,8 @@ class Supervisor:
                 raise ConfigError(tuple(dict.fromkeys(wrong)))
             if not self._stop.is_set():
                 self._duty.listening(server.port)
+                self._duty.around.notifier.ready()
+                self._begin(self._duty.around.notifier.keep_alive())
             for worker, _ in first:
                 self._begin(self._keep(worker))
             await self._stop.wait()
@@ -192,6 +194,7 @@ class Supervisor:
     async def _reload(self) -> None:
         # All or none: nobody applies what one of them cannot.
         async with self._reloading:
+            self._duty.around.notifier.reloading()
             try:
                 text = self._duty.read()
             except ConfigError as error:
@@ -204,7 +207,8 @@ class Supervisor:
             else:
                 self._metrics.reloads[(Reload.OK.value,)] += 1
                 self._logger.info("reloaded", workers=len(self._workers))
-            self._duty.told(wrong)
+            self._duty.around.told(wrong)
+            self._duty.around.notifier.ready()
 
     async def _reload_all(self, text: str) -> list[str]:
         able = [worker for worker in self._workers.values() if worker.serves]
@@ -233,6 +237,7 @@ class Supervisor:
 
     async def _end(self) -> None:
         self._stop.set()
+        self._duty.around.notifier.stopping()
         self._metrics.figures.draining = True
         for sock in (sock for share in self._duty.shares for sock in share):
             sock.close()

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from pgsoftproxy.cli.exits import WRONG
-from pgsoftproxy.settings.tree import Limits
+from pgsoftproxy.proxy.sockets import BACKLOG
+from pgsoftproxy.settings.tree import Limits, Listen
 from tests.fix_proxy import RunningProxy
 from tests.fix_servers import Database
 from tests.packages.dockerfile import FILE, ROOT, Keyword, stages
@@ -113,3 +114,17 @@ def test_proxy_makes_no_system_call_that_the_unit_takes_away(
     families = set(re.findall(r" socket(?:pair)?\((AF_\w+)", calls))
     assert "AF_INET" in families
     assert families <= {*said()["RestrictAddressFamilies"][0].split()}
+
+
+def test_unit_waits_for_what_the_proxy_tells_and_stops_the_main_process_alone() -> None:
+    unit = said()
+    assert unit["Type"] == ["notify"]
+    assert unit["KillMode"] == ["mixed"]
+    assert int(unit["WatchdogSec"][0]) > 0
+
+
+def test_socket_unit_holds_the_port_that_the_proxy_has_by_default() -> None:
+    listen = Listen()
+    lines = UNIT.with_suffix(".socket").read_text().splitlines()
+    assert f"ListenStream={listen.host}:{listen.port}" in lines
+    assert f"Backlog={BACKLOG}" in lines

@@ -50,9 +50,9 @@ def test_limits_and_level_hold_for_sessions_from_then_on(
         assert proxy.metric("pgsoftproxy_connections_limit") == 5 * workers
         with psycopg.connect(proxy.dsn(), autocommit=True) as after:
             with pytest.raises(psycopg.errors.ProgramLimitExceeded):
-                after.execute(long)  # type: ignore[call-overload]
+                after.execute(long)
             proxy.wait_for("session_opened", after=count)
-        before.execute(long)  # type: ignore[call-overload]
+        before.execute(long)
     count = len(proxy.logs())
     assert reload(limits={"plan_cache_bytes": 0, "connections": 6}) == "reloaded"
     assert proxy.wait_for("reload_needs_restart", after=count)["sections"] == ["limits.plan_cache_bytes"]
