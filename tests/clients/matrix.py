@@ -48,6 +48,17 @@ STEPS: dict[str, Any] = {
     "reconnect": BACK,
     "restart": BACK,
 }  # fmt: skip
+UNCHANGED = {**STEPS["prepared"], "changed": None}
+RELATIONS = [["Ada", [1]], ["Bob", [3]], ["Cyd", []]]
+BELOW_ORM = ("batch", "cursor", "copy_out", "copy_in", "cancel")
+"""What is the business of the driver below an ORM."""
+DJANGO_CRUD = {
+    "inserted": "Zoe", "updated": 1, "untouched": 0, "deleted": 1, "again": 0, "hidden": 0, "names": NAMES,
+}  # fmt: skip
+# What the admin asks before it deletes a user and a deleted one, what it says then, lists, finds and opens.
+ADMIN = {
+    "asked": ["Zoe"], "said": ["1"], "listed": NAMES, "searched": ["Ada", "Cyd"], "orders": 0, "opened": [200, 302],
+}  # fmt: skip
 READING = ("connect", "cursor", "copy_out", "cancel", "restart")
 """Steps that leave the rows alone, so that drivers may run them side by side; the restart must be the last."""
 
@@ -91,9 +102,9 @@ def _node(name: str, **unlike: Any) -> Driver:
     return Driver(name, (node_program() or "node", str(NODE / f"{name}.js")), _lacks_npm, unlike)
 
 
-def _python(name: str, module: str, **unlike: Any) -> Driver:
-    command = (sys.executable, "-W", "error", "-m", f"tests.clients.drivers.use_{name}")
-    return Driver(name, command, _lacks_module(module), unlike)
+def _python(name: str, **unlike: Any) -> Driver:
+    program = f"tests.clients.drivers.use_{name.lower()}"
+    return Driver(name, (sys.executable, "-m", program), _lacks_module(name.lower()), unlike)
 
 
 def _lacks_ruby() -> str | None:
@@ -113,10 +124,23 @@ def _lacks_pgx() -> str | None:
 
 
 DRIVERS = (
-    _python("psycopg2", "psycopg2"),
+    _python("psycopg2"),
+    _python("SQLAlchemy", relations=RELATIONS, copy_out=None, copy_in=None, cancel=None, prepared=None),
+    _python(
+        "Django",
+        relations=RELATIONS,
+        crud=DJANGO_CRUD,
+        admin=ADMIN,
+        copy_out=None,
+        copy_in=None,
+        prepared=None,
+    ),
     _node("pg"),
     # It prepares the statement anew by itself where the server says that its columns have changed.
-    _node("postgres", prepared={**STEPS["prepared"], "changed": None}),
+    _node("postgres", prepared=UNCHANGED),
+    # It names the columns that it knows.
+    _node("drizzle-orm", relations=RELATIONS, prepared=UNCHANGED, **dict.fromkeys(BELOW_ORM)),
+    _node("typeorm", relations=RELATIONS, prepared=None, **dict.fromkeys(BELOW_ORM)),
     Driver("ruby-pg", ("ruby", str(HERE / "ruby" / "pg.rb")), _lacks_ruby, {}, pinned=False),
     Driver("pgx", (str(PGX),), _lacks_pgx, {}, pinned=False),
 )
