@@ -95,6 +95,8 @@ def test_both_workers_serve_and_one_endpoint_counts_what_both_have_done(
     assert proxy.metric("pgsoftproxy_build_info") == 1
     assert proxy.get("/readyz") == "ready\n"
     assert proxy.get("/healthz") == "ok\n"
+    # The supervisor forks: a second thread could hold a lock that no child would ever get.
+    assert len(os.listdir(f"/proc/{proxy.process.pid}/task")) == 1
 
 
 def test_a_worker_that_is_killed_takes_its_own_sessions_along_and_nothing_else(
