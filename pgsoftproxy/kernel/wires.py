@@ -18,7 +18,11 @@ from pgsoftproxy.kernel import uncompiled as cython
 if cython.compiled:
     import cython  # type: ignore[import-untyped,no-redef]
     from cython.cimports.libc.errno import errno  # type: ignore[import-untyped]
-    from cython.cimports.posix.unistd import read, write  # type: ignore[import-untyped]
+    from cython.cimports.pgsoftproxy.kernel.sockets import (  # type: ignore[import-untyped]
+        MSG_NOSIGNAL,
+        recv,
+        send,
+    )
 
 READ_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
 BUFFER = cython.declare(bytearray, bytearray(64 * 1024 + 1024))
@@ -42,7 +46,7 @@ def _receive(sock: Any, fd: cython.int, data: bytearray, at: cython.Py_ssize_t) 
     """Read behind `at`; return how much came, 0 at the end of file, or WOULD_BLOCK. Raises OSError."""
     if cython.compiled:
         text: cython.p_uchar = data
-        found: cython.Py_ssize_t = read(fd, text + at, READ_BYTES)
+        found: cython.Py_ssize_t = recv(fd, text + at, READ_BYTES, 0)
         return found if found >= 0 else _failed(errno)
     else:
         try:
@@ -59,7 +63,7 @@ def _send(sock: Any, fd: cython.int, data: Any, size: cython.Py_ssize_t) -> cyth
         text: cython.p_uchar = (
             cython.cast(bytes, data) if isinstance(data, bytes) else cython.cast(bytearray, data)
         )
-        sent: cython.Py_ssize_t = write(fd, text, size)
+        sent: cython.Py_ssize_t = send(fd, text, size, MSG_NOSIGNAL)
         return sent if sent >= 0 else _failed(errno)
     else:
         try:
