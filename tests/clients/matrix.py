@@ -187,6 +187,16 @@ class Program:
         self._process.stdin.write(b"\n")
         self._process.stdin.flush()
 
+    def __enter__(self) -> "Program":
+        """Return it."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave no process behind where the test has failed in its midst."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
     def end(self) -> str:
         """Return what it wrote to standard error; kill it if it does not end."""
         try:

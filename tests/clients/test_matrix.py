@@ -1,6 +1,7 @@
 """Every driver through the proxy: the same steps in each language, and the same rows, counts and errors."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,9 @@ def test_a_driver_sees_live_rows_and_the_servers_own_answers(place: Place, drive
     database = Database(place.server, place.address["database"])
     database.execute(ROWS)
     steps = tuple(step for step in {**STEPS, **driver.unlike} if step != "restart")
-    program = place.run(driver, steps)
-    seen = program.read()
-    errors = program.end()
+    with place.run(driver, steps) as program:
+        seen = program.read()
+        errors = program.end()
     assert {step: seen.get(step) for step in driver.expected(steps)} == driver.expected(steps), errors
     # Whatever the program has inserted it has deleted again, and all of it is still there.
     ((rows, inserted, stamped),) = database.execute(
@@ -114,17 +115,18 @@ def test_drivers_get_in_by_tls_and_password_and_outlive_a_restart_of_the_server(
         "host": guarded.proxy.host, "port": guarded.proxy.port, "database": "postgres", "user": "ann",
         "password": PASSWORD, "ca": str(guarded.ca),
     }  # fmt: skip
-    programs = [Program(driver, address, READING) for driver in present]
-    for program in programs:
-        program.read(until="ready")
-    guarded.server.stop()
-    guarded.server.start()
-    for program in programs:
-        program.go_on()
     seen, errors = {}, []
-    for program in programs:
-        expected = program.driver.expected(READING)
-        answers = program.read()
-        seen[program.driver.name] = {step: answers.get(step) for step in expected}
-        errors.append(program.end())
+    with ExitStack() as running:
+        programs = [running.enter_context(Program(driver, address, READING)) for driver in present]
+        for program in programs:
+            program.read(until="ready")
+        guarded.server.stop()
+        guarded.server.start()
+        for program in programs:
+            program.go_on()
+        for program in programs:
+            expected = program.driver.expected(READING)
+            answers = program.read()
+            seen[program.driver.name] = {step: answers.get(step) for step in expected}
+            errors.append(program.end())
     assert seen == {driver.name: driver.expected(READING) for driver in present}, "\n".join(errors)

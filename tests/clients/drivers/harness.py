@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 NAMES = "SELECT name FROM app.users ORDER BY id"
 PID = "SELECT pg_backend_pid()"
 SLEEP = "SELECT pg_sleep(60) FROM app.users"
-SECONDS = 20.0
+SECONDS = 60.0
 
 Got = TypeVar("Got")
 

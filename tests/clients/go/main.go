@@ -85,7 +85,7 @@ func restarted() {
 
 // insist tries again until it works: the server may still be starting.
 func insist(work func() (any, error)) any {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for {
 		result, err := work()
 		if err == nil {

@@ -31,7 +31,7 @@ export async function restarted() {
 
 // Try again until it works: a pool may hand out what is broken, a server may still be starting.
 export async function insist(work) {
-  const deadline = Date.now() + 20000;
+  const deadline = Date.now() + 60000;
   for (;;) {
     try {
       return await work();

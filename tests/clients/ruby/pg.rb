@@ -43,7 +43,7 @@ end
 
 # Try again until it works: the server may still be starting.
 def insist
-  deadline = Time.now + 20
+  deadline = Time.now + 60
   begin
     yield
   rescue PG::Error
