@@ -8,9 +8,9 @@ import signal
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from ssl import SSLContext
 
 from pgsoftproxy import __version__
+from pgsoftproxy.db.auth_query import AuthQuery
 from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.errors import ConfigError, UpstreamUnavailable
 from pgsoftproxy.model.catalog import Catalog
@@ -20,9 +20,8 @@ from pgsoftproxy.ops.http import OpsServer
 from pgsoftproxy.ops.logs import Logger, adopt_standard_logging, make_logger, set_level
 from pgsoftproxy.ops.metrics import Metrics, Reload
 from pgsoftproxy.ops.reporter import Reporter
-from pgsoftproxy.proxy.certificates import Files, client_context, server_context
 from pgsoftproxy.proxy.encryption import Encryption
-from pgsoftproxy.proxy.entrance import Entrance
+from pgsoftproxy.proxy.entrance import Entrance, Way
 from pgsoftproxy.proxy.listener import Listener, raise_file_limit
 from pgsoftproxy.proxy.policies import PolicyStore, Rules
 from pgsoftproxy.proxy.services import Services, Timeouts
@@ -30,10 +29,10 @@ from pgsoftproxy.proxy.tasks import Tasks
 from pgsoftproxy.proxy.upstream import Address, Upstream
 from pgsoftproxy.rewrite.cache import Planner
 from pgsoftproxy.rewrite.rewriter import rewrite
-from pgsoftproxy.session.door import Door
 from pgsoftproxy.session.limits import SessionLimits
 from pgsoftproxy.settings import Settings
 from pgsoftproxy.source import Source, in_force, waiting
+from pgsoftproxy.ways import way_in, way_out
 from pgsoftproxy.workers.orders import LEAVING, START, Orders, Post
 from pgsoftproxy.workers.surroundings import Surroundings
 
@@ -73,7 +72,7 @@ class App:
         reporter = Reporter(self._metrics, self._logger, literals=settings.logs.sql_literals)
         read = partial(_read_catalog, settings.control.dsn)
         self._store = PolicyStore(read, _rules(settings), reporter)
-        self._entrance = Entrance(*way_in(settings), reporter.tls_failed)
+        self._entrance = Entrance(way_in(settings), reporter, AuthQuery(settings.control.dsn).ask)
         self._services = self._make_services(settings, reporter)
         self._listener = Listener(self._services, settings.limits.connections)
         self._audits = Audits(source.audit_command(), self._metrics, self._logger)
@@ -235,7 +234,7 @@ class App:
     def _put_in_force(self, fresh: "_Fresh") -> None:
         waits = waiting(fresh.settings, self._first)
         self._settings = settings = in_force(fresh.settings, self._first)
-        self._entrance.replace(*fresh.entrance)
+        self._entrance.way = fresh.way
         self._upstream.encryption = fresh.encryption
         self._set_audits(settings)
         set_level(self._logger, settings.logs.level)
@@ -289,26 +288,12 @@ class App:
         self._stop.set()
 
 
-def way_in(settings: Settings) -> tuple[Door, SSLContext | None]:
-    """Return what clients meet; raises ConfigError if certificates cannot be had."""
-    tls = settings.client_tls
-    files = Files(f"{settings.origin('client_tls')}: client_tls", **tls.model_dump())
-    return Door(tls.mode), server_context(files)
-
-
-def way_out(settings: Settings) -> Encryption:
-    """Return how the server is met; raises ConfigError if certificates cannot be had."""
-    tls = settings.upstream_tls
-    files = Files(f"{settings.origin('upstream_tls')}: upstream_tls", **tls.model_dump())
-    return Encryption(tls.mode, client_context(files))
-
-
 @dataclass(frozen=True, slots=True)
 class _Fresh:
     """A configuration that was read anew, and what was made of it already."""
 
     settings: Settings
-    entrance: tuple[Door, SSLContext | None]
+    way: Way
     encryption: Encryption
 
 

@@ -21,7 +21,7 @@ FLOORS = (
     {"wire", "rewrite", "kernel"},
     {"session", "db", "ops"},
     {"settings", "proxy", "schema", "lifecycle", "ops.http", "workers"},
-    {"source"},
+    {"source", "ways"},
     {"app", "demo"},
     {"launch"},
     {"cli"},
@@ -43,7 +43,7 @@ ONLY_IN = {
     "structlog": ("ops",),
     "typer": ("cli",),
     "asyncio": ("proxy", "db", "lifecycle", "ops", "workers", "app", "launch", "cli"),
-    "pgsoftproxy.settings": ("settings", "source", "app", "launch", "cli", "demo"),
+    "pgsoftproxy.settings": ("settings", "source", "ways", "app", "launch", "cli", "demo"),
 }
 """Who may import what, by prefix; everyone else must not."""
 

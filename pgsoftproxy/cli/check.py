@@ -11,7 +11,6 @@ from typing import Any
 
 import typer
 
-from pgsoftproxy.app import way_in, way_out
 from pgsoftproxy.cli.exits import DONE, UNREACHABLE, WRONG
 from pgsoftproxy.db.introspect import load_catalog
 from pgsoftproxy.db.readiness import with_links
@@ -19,6 +18,7 @@ from pgsoftproxy.errors import ConfigError, UpstreamUnavailable
 from pgsoftproxy.model.links import KeyRule
 from pgsoftproxy.model.policy import Policy, Protection, TableRule, compile_policy
 from pgsoftproxy.settings import Settings, load
+from pgsoftproxy.ways import way_in, way_out
 
 INHERITED = "(inherited)"
 

@@ -37,17 +37,23 @@ async def connect(dsn: str, database: str | None = None) -> AsyncIterator[Connec
     """
     try:
         connection = await psycopg.AsyncConnection.connect(
-            _conninfo(dsn, database), autocommit=True, prepare_threshold=None
+            with_defaults(dsn, database), autocommit=True, prepare_threshold=None
         )
         async with connection:
             yield connection
     except psycopg.Error as error:
         absent = database is not None and f'database "{database}" does not exist' in str(error)
         sqlstate = NO_SUCH_DATABASE if absent else None
-        raise UpstreamUnavailable(_told(error, dsn, database), sqlstate=sqlstate) from error
+        raise UpstreamUnavailable(told(error, dsn, database), sqlstate=sqlstate) from error
 
 
-def _conninfo(dsn: str, database: str | None) -> str:
+def password_of(dsn: str) -> str:
+    """Return the password in a connection string, "" if there is none."""
+    return str(conninfo_to_dict(dsn).get("password") or "")
+
+
+def with_defaults(dsn: str, database: str | None = None) -> str:
+    """Return a connection string with what every control connection has, for another database if one is named."""
     parts = conninfo_to_dict(dsn)
     wanted: dict[str, str | int] = {"connect_timeout": CONNECT_TIMEOUT, "application_name": APPLICATION_NAME}
     changed = {key: value for key, value in wanted.items() if parts.get(key) is None}
@@ -56,7 +62,8 @@ def _conninfo(dsn: str, database: str | None) -> str:
     return make_conninfo(dsn, **changed)
 
 
-def _told(error: psycopg.Error, dsn: str, database: str | None) -> str:
+def told(error: BaseException, dsn: str, database: str | None) -> str:
+    """Return why a control connection failed, without a secret."""
     reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
     try:
         parts = conninfo_to_dict(dsn)

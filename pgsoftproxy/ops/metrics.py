@@ -39,6 +39,7 @@ class RefusedBecause(Enum):
     CATALOG = "catalog"
     DRAINING = "draining"
     LOGIN_TIMEOUT = "login_timeout"
+    AUTHENTICATION = "authentication"
 
 
 class CatalogRead(Enum):

@@ -120,6 +120,12 @@ class Reporter:
         if suppressed is not None:
             self.logger.warning("tls_handshake_failed", reason=reason, suppressed=suppressed)
 
+    def auth_query_failed(self, error: ProxyError) -> None:
+        """Log that the secrets of users could not be asked for."""
+        suppressed = self._repeats.allows(("auth_query", error.message))
+        if suppressed is not None:
+            self.logger.warning("auth_query_failed", reason=error.message, suppressed=suppressed)
+
     def connection_refused(self, reason: RefusedBecause, error: ProxyError) -> None:
         """Count a connection that did not become a session; log it, a burst as one line."""
         self.metrics.connection_refused(reason)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from pgsoftproxy.db import inside
 from pgsoftproxy.db.readiness import with_links
 from pgsoftproxy.errors import ConfigError, UpstreamUnavailable
 from pgsoftproxy.model.catalog import Catalog
@@ -152,6 +153,11 @@ class PolicyStore:
         entry.requested += 1
         entry.changed = entry.requested
         return await self._answer(entry, entry.requested)
+
+    def changed(self, rows: list[bytes], base: Policy) -> Policy | None:
+        """Return what a policy becomes by the rows of a catalog query; None if they do not tell."""
+        catalog = inside.changed(rows, base.catalog)
+        return None if catalog is None else self.compile(catalog)
 
     def compile(self, catalog: Catalog) -> Policy:
         """Return what the rules make of a catalog that only one session knows; safe to call from any thread."""

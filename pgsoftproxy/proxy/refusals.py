@@ -19,3 +19,15 @@ def unserved(database: str, cause: UpstreamUnavailable) -> ProxyError:
         f'database "{database}" cannot be served now: its catalog cannot be read',
         hint="The proxy's log has the reason.",
     )
+
+
+def password_failed(user: str) -> ProxyError:
+    """Return the error for a wrong password, an unknown user, and one who may not log in: all are one."""
+    return ProxyError(f'password authentication failed for user "{user}"', sqlstate="28P01")
+
+
+def unverifiable(user: str) -> UpstreamUnavailable:
+    """Return the error for a user of whom nothing can be asked now."""
+    return UpstreamUnavailable(
+        f'user "{user}" cannot be authenticated now', hint="The proxy's log has the reason."
+    )

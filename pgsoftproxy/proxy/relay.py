@@ -38,7 +38,7 @@ class Relay:
         self.session = Session(
             services.planner, services.reporter, services.session_limits, CATALOG_TEXTS, services.shelves
         )
-        self.session.packets.meet(services.entrance.door, Visitor(host))
+        self.session.packets.meet(services.entrance.way.door, Visitor(host))
         self._pair = Pair()
         self._need = Need.NOTHING
         self._stalled = False
@@ -182,6 +182,9 @@ class Relay:
                 entrance = self._services.entrance
                 secure = partial(entrance.secure, owner=self, tell=self._secured)
                 self._pair.secure(secure, self.session.packets.ciphertext())
+            case Need.CHALLENGE | Need.REJECT:
+                proving = self._services.entrance.prove(self.session, self._answer, self._refuse)
+                self._begin(proving, need.value)
             case Need.CONNECT:
                 self._pair.forget_upstream()  # if it has turned us away
                 refusal = self._gate.admit(self)
@@ -260,12 +263,8 @@ class Relay:
     async def _compile(self) -> None:
         # In a thread: of a large catalog it would keep every other session waiting.
         rows, base = self.session.catalog_rows()
-        policy = await self._loop.run_in_executor(None, self._changed, rows, base)
+        policy = await self._loop.run_in_executor(None, self._services.store.changed, rows, base)
         self._answer(lambda: self.session.compiled(policy, base))
-
-    def _changed(self, rows: list[bytes], base: Policy) -> Policy | None:
-        catalog = inside.changed(rows, base.catalog)
-        return None if catalog is None else self._services.store.compile(catalog)
 
     async def _cancel(self) -> None:
         self._figures.cancel_requests += 1

@@ -5,29 +5,26 @@ the lane, by which `session` lets plain messages pass it by.
 """
 
 from pgsoftproxy.errors import ClientProtocolError, ProxyError, UpstreamProtocolError
-from pgsoftproxy.kernel import Scanner
-from pgsoftproxy.model.context import Grant
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import PlanJob, Planner
-from pgsoftproxy.session.answers import sqlstate_of
 from pgsoftproxy.session.client import ClientSide
 from pgsoftproxy.session.door import Secured
 from pgsoftproxy.session.inside import CatalogTexts, InsideReader
 from pgsoftproxy.session.limits import SessionLimits
-from pgsoftproxy.session.login import Authentication, Packets, judge_replication, judge_state
+from pgsoftproxy.session.login import Authentication, judge_replication, judge_state
 from pgsoftproxy.session.observer import Observer
-from pgsoftproxy.session.phase import NEED_IN, NEXT, Event, Need, Phase
-from pgsoftproxy.session.server import ServerSide
+from pgsoftproxy.session.opening import Opening
+from pgsoftproxy.session.phase import Event, Need, Phase
+from pgsoftproxy.session.proof import Challenge, Proof
 from pgsoftproxy.session.shelves import Shelves
 from pgsoftproxy.session.state import State
-from pgsoftproxy.session.variables import Tracker
 from pgsoftproxy.wire import backend, frontend
 
-_FRAMED = frozenset({Phase.AUTHENTICATING, Phase.READY, Phase.PASSING})
+_FRAMED = frozenset({Phase.PROVING, Phase.AUTHENTICATING, Phase.READY, Phase.PASSING})
 """The phases in which the client sends frames."""
 
 
-class Core:
+class Core(Opening):
     """Drive one conversation.
 
     After each call the relay writes what is in the lists `to_client` and `to_upstream` and clears them. While
@@ -44,38 +41,11 @@ class Core:
         catalog_texts: CatalogTexts | None = None,
         shelves: Shelves | None = None,
     ) -> None:
-        self._state = State(planner, observer, limits, shelves)
-        self.phase = Phase.STARTUP
-        self.ready_once = False
-        self.stalled = False
-        self.cancel_request = b""
-        self.user = ""
-        self.database = ""
-        self.application_name = ""
-        self.packets = Packets()
-        self._from_client = Scanner(frontend.AUTHENTICATION_RULES)
-        self._from_upstream = Scanner(backend.AUTHENTICATION_RULES)
+        super().__init__(State(planner, observer, limits, shelves))
         self._reader = InsideReader(self._state, self._from_upstream, catalog_texts)
         self._client_side = ClientSide(self._state, self._from_client, self._reader)
-        self._server_side = ServerSide(self._state, self._from_upstream)
-        self._authentication: Authentication
         self._doom: ClientProtocolError | None = None
         self._client_ended = False
-
-    @property
-    def to_client(self) -> list[bytes]:
-        """Return the list of what must be written to the client; the relay clears it."""
-        return self._state.to_client
-
-    @property
-    def to_upstream(self) -> list[bytes]:
-        """Return the list of what must be written to the upstream server; the relay clears it."""
-        return self._state.to_upstream
-
-    @property
-    def need(self) -> Need:
-        """Return what the session waits for its relay to do."""
-        return self._state.need
 
     @property
     def idle(self) -> bool:
@@ -137,6 +107,13 @@ class Core:
         else:
             self._move(Event.SECURED)
 
+    def challenged(self, challenge: Challenge) -> None:
+        """Answer Need.CHALLENGE: this is what the client is asked by."""
+        self._proof = Proof(challenge)
+        self.to_client.append(self._proof.request())
+        self._from_client.rules = frontend.PROOF_RULES
+        self._resume()
+
     def connected(self, policy: Policy, *, other_way: bool = False) -> None:
         """Answer Need.CONNECT: the upstream server is connected, and this is its database's policy.
 
@@ -152,11 +129,16 @@ class Core:
         except ProxyError as error:
             self.fail(error)
             return
-        self._authentication = Authentication(startup, other_way=other_way)
+        self._authentication = (
+            Authentication(startup, other_way=other_way)
+            if self._proof is None
+            else self._proof.login(startup, self.to_upstream, other_way=other_way)
+        )
         self.to_upstream.append(self.packets.packet)
         self._move(Event.CONNECTED)
         if self.packets.buffer:
             self._from_client.feed(self.packets.buffer)
+        if not self._from_client.empty:
             self._go_on()
 
     def catalog_refreshed(self, policy: Policy) -> None:
@@ -232,16 +214,14 @@ class Core:
             self._move(Event.END)
         return True
 
-    def _move(self, event: Event) -> None:
-        self.phase = NEXT[self.phase, event]
-        self._state.need = NEED_IN.get(self.phase, Need.NOTHING)
-
     def _go_on(self) -> None:
         """Handle what the client has sent so far, as far as the phase allows."""
         try:
             match self.phase:
                 case Phase.STARTUP:
                     self._read_packets()
+                case Phase.PROVING:
+                    self._read_proof()
                 case Phase.AUTHENTICATING:
                     self._read_login()
                 case Phase.READY:
@@ -272,31 +252,6 @@ class Core:
             if replies.queue:
                 self.to_upstream.append(frontend.FLUSH_FRAME)
 
-    def _read_packets(self) -> None:
-        event = self.packets.step(self.to_client)
-        if event is Event.STARTUP_PACKET:
-            startup = self.packets.startup
-            self.user, self.database = startup.user, startup.database
-            self.application_name = startup.application_name
-            # Until its policy is known.
-            self._state.tracker = Tracker(startup.values(()), startup.user, Grant())
-        elif event is Event.CANCEL_REQUEST:
-            self.cancel_request = self.packets.packet
-        if event is not None:
-            self._move(event)
-
-    def _read_login(self) -> None:
-        scanner = self._from_client
-        try:
-            event = self._authentication.read_client(scanner)
-        finally:
-            run = scanner.flush()
-            if run:
-                self.to_upstream.append(run)
-        self.stalled = self._authentication.stalled
-        if event is not None:
-            self._move(event)
-
     def _read_upstream(self) -> None:
         scanner = self._from_upstream
         handle, state = self._server_side.handle, self._state
@@ -308,38 +263,3 @@ class Core:
                 self._login_reply(kind)
             elif not (self._reader.active and self._reader.handle(kind)):
                 handle(kind)
-
-    def _login_reply(self, kind: int) -> None:
-        match kind:
-            case backend.PARAMETER_STATUS:
-                self._server_side.parameter_status()
-            case backend.ERROR:
-                fields = backend.error_fields(self._from_upstream.body())
-                if self._authentication.turned_away(sqlstate_of(fields)):
-                    self._from_upstream.rest()
-                    self.packets.buffer, self.stalled = self._from_client.rest(), False
-                    self._move(Event.TURNED_AWAY)
-                    return
-                self._state.observer.error(sqlstate_of(fields))
-                self._state.need = Need.CLOSE
-            case backend.READY:
-                self._begin()
-            case _:
-                scanner = self._from_upstream
-                instead = self._authentication.read_upstream(kind, scanner.body())
-                if instead is not None:
-                    self.to_client.extend((scanner.drop(), instead))
-
-    def _begin(self) -> None:
-        self._authentication.end(self._from_upstream.body())
-        self.ready_once = True
-        self.stalled = False
-        if self._state.startup.replicates:
-            self._move(Event.READY_TO_REPLICATE)
-            self._from_upstream.rules = backend.PASSING_RULES
-            self._from_client.rules = frontend.PASSING_RULES
-            return
-        self._move(Event.READY_FOR_QUERY)
-        self._state.tracker.begin()
-        self._from_upstream.rules = backend.READY_RULES
-        self._from_client.rules = frontend.ready_rules(self._state.limits.statement_bytes)

@@ -31,13 +31,24 @@ MUST_ENCRYPT = frozenset({TlsMode.REQUIRE, TlsMode.VERIFY_CA, TlsMode.VERIFY_FUL
 MUST_CERTIFY = frozenset({TlsMode.VERIFY_CA, TlsMode.VERIFY_FULL})
 
 
+class Method(Enum):
+    """Who authenticates a client: the server, through us, or the proxy itself."""
+
+    RELAY = "relay"
+    SCRAM = "scram"
+
+
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """What is known of an encrypted client; `names` are those of its certificate if that has been verified."""
+    """What is known of an encrypted client; `names` are those of its certificate if that has been verified.
+
+    `binding` is what a proof may be bound to, the hash of the certificate that we have shown.
+    """
 
     names: frozenset[str] = frozenset()
     verified: bool = False
     alpn: str | None = None
+    binding: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +64,10 @@ class Door:
     """What is asked of everybody."""
 
     tls: TlsMode = TlsMode.DISABLE
+    method: Method = Method.RELAY
 
-    def judge(self, visitor: Visitor, user: str, database: str) -> None:
-        """Raise ProxyError (28000) if this visitor may not even try to log in as that user."""
+    def judge(self, visitor: Visitor, user: str, database: str) -> Method:
+        """Return how this visitor logs in as that user; raises ProxyError (28000) if it may not even try."""
         secured = visitor.secured
         if secured is None:
             if self.tls in MUST_ENCRYPT:
@@ -64,6 +76,7 @@ class Door:
             raise ProxyError("connection requires a valid client certificate", sqlstate=REFUSED)
         elif self.tls is TlsMode.VERIFY_FULL and user not in secured.names:
             raise ProxyError(f'certificate authentication failed for user "{user}"', sqlstate=REFUSED)
+        return self.method
 
 
 def no_entry(visitor: Visitor, user: str, database: str) -> ProxyError:

@@ -13,7 +13,7 @@ from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.model.routines import Action
 from pgsoftproxy.model.statements import StatementClass
 from pgsoftproxy.rewrite.plan import Kind, StatementPlan, Warned
-from pgsoftproxy.session.door import REFUSED, Door, Secured, TlsMode, Visitor
+from pgsoftproxy.session.door import REFUSED, Door, Method, Secured, TlsMode, Visitor
 from pgsoftproxy.session.observer import Observer
 from pgsoftproxy.session.phase import Event
 from pgsoftproxy.session.startup import NEWEST_MINOR, Startup, read_startup
@@ -40,6 +40,11 @@ class Packets:
         """Say who has come, and what is asked of them."""
         self._door = door
         self._visitor = visitor
+
+    @property
+    def visitor(self) -> Visitor:
+        """Return who has come."""
+        return self._visitor
 
     def ciphertext(self) -> bytes:
         """Take what the client has sent of its handshake already."""
@@ -76,8 +81,8 @@ class Packets:
                 return Event.CANCEL_REQUEST
             if message.code not in _REQUESTS or message.code in self._asked:
                 self.startup = self._read(message)
-                self._door.judge(self._visitor, self.startup.user, self.startup.database)
-                return Event.STARTUP_PACKET
+                method = self._door.judge(self._visitor, self.startup.user, self.startup.database)
+                return Event.STARTUP_PACKET if method is Method.RELAY else Event.MUST_PROVE
             if encrypts and message.code == frontend.SSL_REQUEST:
                 self._asked.update(_REQUESTS)
                 self._must_wait(message.code)

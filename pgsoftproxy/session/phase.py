@@ -5,7 +5,8 @@
        \\--CancelRequest--> CANCELLING       or, of a replication connection, --> PASSING  any --end--> CLOSED
 
 Until STARTUP is left, the client sends untyped packets (an SSLRequest and a GSSENCRequest may come first, each
-once). In SECURING the relay encrypts the connection, and what the client sends is none of ours. In CONNECTING and
+once). In SECURING the relay encrypts the connection, and what the client sends is none of ours. In PROVING
+the proxy itself asks for a proof of the password, where it is configured to, before it connects. In CONNECTING and
 CANCELLING the relay works and the client's bytes wait. In AUTHENTICATING only the
 upstream server knows what it wants from the client: its requests and the client's answers pass untouched. In
 PASSING everything does, both ways. A server that refuses encryption, or its absence, turns us away at once; if there
@@ -20,6 +21,7 @@ class Phase(Enum):
 
     STARTUP = "startup"
     SECURING = "securing"
+    PROVING = "proving"
     CONNECTING = "connecting"
     CANCELLING = "cancelling"
     AUTHENTICATING = "authenticating"
@@ -34,6 +36,9 @@ class Event(Enum):
     TLS_REQUEST = "TLS request"
     SECURED = "secured"
     STARTUP_PACKET = "startup packet"
+    MUST_PROVE = "must prove"
+    PROVEN = "proven"
+    DISPROVEN = "disproven"
     CANCEL_REQUEST = "cancel request"
     CONNECTED = "connected"
     TURNED_AWAY = "turned away"
@@ -47,6 +52,8 @@ class Need(Enum):
 
     NOTHING = "nothing"
     TLS = "tls"
+    CHALLENGE = "challenge"
+    REJECT = "reject"
     CONNECT = "connect"
     CANCEL = "cancel"
     CATALOG = "catalog"
@@ -59,6 +66,8 @@ NEXT = {
     (Phase.STARTUP, Event.TLS_REQUEST): Phase.SECURING,
     (Phase.SECURING, Event.SECURED): Phase.STARTUP,
     (Phase.STARTUP, Event.STARTUP_PACKET): Phase.CONNECTING,
+    (Phase.STARTUP, Event.MUST_PROVE): Phase.PROVING,
+    (Phase.PROVING, Event.PROVEN): Phase.CONNECTING,
     (Phase.STARTUP, Event.CANCEL_REQUEST): Phase.CANCELLING,
     (Phase.CONNECTING, Event.CONNECTED): Phase.AUTHENTICATING,
     (Phase.AUTHENTICATING, Event.TURNED_AWAY): Phase.CONNECTING,
@@ -69,6 +78,7 @@ NEXT = {
 
 NEED_IN = {
     Phase.SECURING: Need.TLS,
+    Phase.PROVING: Need.CHALLENGE,
     Phase.CONNECTING: Need.CONNECT,
     Phase.CANCELLING: Need.CANCEL,
     Phase.CLOSED: Need.CLOSE,

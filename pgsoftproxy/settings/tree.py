@@ -14,7 +14,7 @@ from pgsoftproxy.model.links import KeyRule
 from pgsoftproxy.model.policy import TableRule
 from pgsoftproxy.model.routines import Action, RoutineRules
 from pgsoftproxy.model.statements import StatementRules, Views
-from pgsoftproxy.settings.access import ClientTls, UpstreamTls
+from pgsoftproxy.settings.access import Auth, ClientTls, UpstreamTls
 from pgsoftproxy.settings.kinds import (
     Acceptances,
     Address,
@@ -239,6 +239,7 @@ class Settings(Section):
 
     listen: Listen = Field(default_factory=Listen)
     client_tls: ClientTls = Field(default_factory=ClientTls)
+    auth: Auth = Field(default_factory=Auth)
     upstream: Upstream = Field(default_factory=Upstream)
     upstream_tls: UpstreamTls = Field(default_factory=UpstreamTls)
     control: Control

@@ -43,6 +43,7 @@ COUNT_DIGITS: Final = 20
 
 AUTHENTICATION_OK = 0
 SASL = 10
+SASL_CONTINUE = 11
 AUTHENTICATION_HEAD = 4096
 """How much of an Authentication message is looked at: a list of mechanisms is a part of it."""
 SASL_FINAL = 12
@@ -222,6 +223,11 @@ def sasl(mechanisms: list[bytes]) -> bytes:
     """Build an AuthenticationSASL."""
     names = b"".join(name + b"\0" for name in mechanisms)
     return message(AUTHENTICATION, _INT.pack(SASL) + names + b"\0")
+
+
+def sasl_message(code: int, data: bytes) -> bytes:
+    """Build an AuthenticationSASLContinue or AuthenticationSASLFinal."""
+    return message(AUTHENTICATION, _INT.pack(code) + data)
 
 
 def negotiated(body: bytes) -> tuple[int, frozenset[bytes]]:

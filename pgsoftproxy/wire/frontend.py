@@ -75,6 +75,13 @@ AUTHENTICATION_RULES = Rules.of(
 )
 """While authentication goes on: whatever comes is looked at, nothing of its body; a goodbye goes on whole."""
 
+PROOF_RULES = Rules.of(
+    ClientProtocolError,
+    "frontend",
+    {PASSWORD: (PASSWORD_LIMIT, PASSWORD_LIMIT), TERMINATE: (SMALL, SMALL)},
+)
+"""While the proxy itself asks for a proof: answers, read whole."""
+
 
 PASSING_RULES = Rules.of(ClientProtocolError, "frontend", {kind: (0x7FFFFFFF, PASS) for kind in range(256)})
 """While whatever comes goes on unread: replication."""

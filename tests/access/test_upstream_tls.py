@@ -69,8 +69,14 @@ def before(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Give a factory of proxies before that server: `before("require", ca=...)`."""
     made: dict[str, RunningProxy] = {}
 
-    def start(mode: str, client_tls: dict[str, str] | None = None, **keys: str) -> RunningProxy:
-        sections = {"upstream_tls": {"mode": mode, **keys}, "client_tls": client_tls or {}}
+    def start(
+        mode: str, client_tls: dict[str, str] | None = None, auth: str = "", **keys: str
+    ) -> RunningProxy:
+        sections: dict[str, dict[str, str]] = {
+            "upstream_tls": {"mode": mode, **keys},
+            "client_tls": client_tls or {},
+            "auth": {"method": "scram", "query": auth} if auth else {},
+        }
         text = config_text(server, "postgres", TABLES, sections)
         if text not in made:
             config = tmp_path_factory.mktemp("before") / "proxy.toml"
@@ -196,6 +202,22 @@ async def test_a_client_that_never_binds_logs_in_with_both_ends_encrypted(
     )  # fmt: skip
     assert await connection.fetchval(ENCRYPTED)
     await connection.close()
+
+
+def test_with_both_ends_encrypted_libpq_logs_in_where_the_proxy_verifies_it(
+    before: Before, own: tuple[str, str]
+) -> None:
+    """Relayed, it says that it could have bound the channel, and the server takes that for an attack."""
+    client_tls = {"mode": "require", "cert": own[0], "key": own[1]}
+    said = refusal(before("require", client_tls), "with_password", sslmode="require")
+    assert "channel binding" in said
+    query = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1"
+    for binding in ("disable", "prefer", "require"):
+        asked = {"sslmode": "require", "channel_binding": binding}
+        with psycopg.connect(
+            conninfo(before("require", client_tls, query), "with_password", **asked)
+        ) as connection:
+            assert connection.execute(ENCRYPTED).fetchone() == (True,)
 
 
 def test_a_cancel_request_goes_encrypted(before: Before, authority: Authority) -> None:
