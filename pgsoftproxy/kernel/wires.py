@@ -25,8 +25,10 @@ if cython.compiled:
     )
 
 READ_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
-BUFFER = cython.declare(bytearray, bytearray(64 * 1024 + 1024))
-"""What all wires read into, each in its turn; a lane may hold less than what it has more than READ_BYTES."""
+STREAM_BYTES = cython.declare(cython.Py_ssize_t, 256 * 1024)
+"""How much is read at once where it goes on from where it was read into: nothing is allocated for it."""
+BUFFER = cython.declare(bytearray, bytearray(256 * 1024 + 1024))
+"""What all wires read into, each in its turn; what a lane or a scanner holds fits in what it has more."""
 WOULD_BLOCK = cython.declare(cython.Py_ssize_t, -1)
 
 
@@ -42,15 +44,15 @@ def _cut(data: bytearray, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> 
 
 
 @cython.cfunc
-def _receive(sock: Any, fd: cython.int, data: bytearray, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Read behind `at`; return how much came, 0 at the end of file, or WOULD_BLOCK. Raises OSError."""
+def _receive(sock: Any, fd: cython.int, at: cython.Py_ssize_t, most: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Read into BUFFER behind `at`; return how much came, 0 at the end of file, or WOULD_BLOCK. Raises OSError."""
     if cython.compiled:
-        text: cython.p_uchar = data
-        found: cython.Py_ssize_t = recv(fd, text + at, READ_BYTES, 0)
+        text: cython.p_uchar = BUFFER
+        found: cython.Py_ssize_t = recv(fd, text + at, most, 0)
         return found if found >= 0 else _failed(errno)
     else:
         try:
-            came: int = sock.recv_into(memoryview(data)[at:], READ_BYTES)
+            came: int = sock.recv_into(memoryview(BUFFER)[at:], most)
         except (BlockingIOError, InterruptedError):
             return WOULD_BLOCK
         return came
@@ -211,6 +213,7 @@ class Wire:
     def readable(self) -> bool:
         """Read once, as there is something to read; return whether the lane has carried it and nobody else has run."""
         held: cython.Py_ssize_t = 0
+        most: cython.Py_ssize_t = READ_BYTES
         size: cython.Py_ssize_t
         if self._closing or self._paused or self._ended:
             return False  # it was told so after this was due
@@ -218,16 +221,18 @@ class Wire:
         flows: cython.bint = False
         if laned:
             if not self._from_client:
+                most = STREAM_BYTES
                 held = len(self._lane.held)
                 if held:
                     BUFFER[:held] = self._lane.held
         elif self._scanner is not None and self._scanner.flows() and self._flows():
             flows = True
+            most = STREAM_BYTES
             held = len(self._scanner.data)
             if held:
                 BUFFER[:held] = self._scanner.data
         try:
-            size = _receive(self._socket, self._fd, BUFFER, held)
+            size = _receive(self._socket, self._fd, held, most)
         except OSError as error:
             self._lose(error)
             return False

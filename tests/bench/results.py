@@ -1,13 +1,15 @@
 """Large results and large COPYs: time on the wall and CPU of the middle.
 
 The client reads and writes plain bytes, so that it is not what takes the time. Through the proxy the text is as an
-application writes it, for the others the predicate is written by hand: the same rows come back.
+application writes it, for the others the predicate is written by hand: the same rows come back. Each text comes once,
+as large ones do, so that the proxy has not seen it before.
 """
 
 import re
 import struct
 import time
 from dataclasses import dataclass
+from itertools import count
 
 from tests.bench.figures import Ledger
 from tests.bench.names import OURS, OURS_TWICE, PROTECTED
@@ -23,6 +25,7 @@ DELETED = 1000
 RECEIVE = 1 << 20
 CHUNK = 8192
 READY = b"Z\0\0\0\5I"
+READINGS = count(1)
 FILL = f"""
 TRUNCATE narrow;
 INSERT INTO narrow SELECT n, CASE WHEN n > {{rows}} THEN now() END FROM generate_series(1, {{rows}} + {DELETED}) AS n;
@@ -85,7 +88,7 @@ def read(contender: Contender, result: Result) -> int:
     """Ask, read to the end and return the bytes that came; Failed if the number of rows is wrong."""
     where = "" if contender.name == OURS else " WHERE deleted_at IS NULL"
     with RawClient("127.0.0.1", contender.port).login(PROTECTED) as client:
-        client.send(query(result.text.format(where=where)))
+        client.send(query(f"/* {next(READINGS)} */ {result.text.format(where=where)}"))
         size, end = _drain(client)
     _expect(contender, end, f"SELECT {result.rows}")
     return size
