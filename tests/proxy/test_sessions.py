@@ -215,9 +215,9 @@ def test_bad_reload_changes_nothing_and_says_why(
 
 
 def test_reload_names_the_sections_that_need_a_restart(shop: Database, start_proxy: StartProxy) -> None:
-    proxy = start_proxy(shop, PROTECT_USERS, limits={"connections": 10})
+    proxy = start_proxy(shop, PROTECT_USERS, upstream={"connect_timeout": 10})
     proxy.reload(proxy.config.read_text().replace("= 10\n", "= 20\n"))
-    assert proxy.wait_for("reload_needs_restart")["sections"] == ["limits"]
+    assert proxy.wait_for("reload_needs_restart")["sections"] == ["upstream"]
 
 
 def test_wrong_configuration_starts_nothing(shop: Database, tmp_path: object) -> None:
