@@ -41,6 +41,8 @@ class Stage:
     ) -> None:
         self._holding = True  # a second Ctrl-C does not stop the cleaning up
         self._cleanup.close()
+        if kind is None and self._pending:
+            raise Stopped(self._pending)  # what it had interrupted, a callback from C, has swallowed it
 
     def start(self, program: Program) -> Child:
         """Start a child that will be stopped when the stage closes; the last started stops first."""
