@@ -43,7 +43,7 @@ def reload_by_file(pid_file: Path, seconds: float) -> Outcome:
             os.kill(now.pid, signal.SIGHUP)
         elif now is not None and before is not None and now.reloads > before.reloads:
             return now
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # a file that another process writes: nothing tells of it
     raise TimeoutError(errno.ETIMEDOUT, "the proxy did not answer in time; its log says what came of it")
 
 

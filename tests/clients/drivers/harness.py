@@ -52,10 +52,10 @@ def insist(work: Callable[[], Got]) -> Got:
     while True:
         try:
             return work()
-        except Exception:
+        except Exception:  # each driver has errors of its own; the last one is raised
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.02)
+            time.sleep(0.02)  # whether it works by now can only be tried
 
 
 def restarted() -> None:
