@@ -6,7 +6,7 @@ The one place that knows both the settings and the rooms they configure. Owns th
 import asyncio
 import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from pgsoftproxy import __version__
@@ -20,13 +20,15 @@ from pgsoftproxy.ops.http import OpsServer
 from pgsoftproxy.ops.logs import Logger, adopt_standard_logging, make_logger, set_level
 from pgsoftproxy.ops.metrics import Metrics, Reload
 from pgsoftproxy.ops.reporter import Reporter
+from pgsoftproxy.proxy.bounds import Bounds, Connections, Limits, Timeouts
 from pgsoftproxy.proxy.encryption import Encryption
 from pgsoftproxy.proxy.entrance import Entrance, Way
 from pgsoftproxy.proxy.listener import Listener, raise_file_limit
 from pgsoftproxy.proxy.policies import PolicyStore, Rules
-from pgsoftproxy.proxy.services import Services, Timeouts
+from pgsoftproxy.proxy.services import Services
 from pgsoftproxy.proxy.tasks import Tasks
 from pgsoftproxy.proxy.upstream import Address, Upstream
+from pgsoftproxy.proxy.watch import keep_watching
 from pgsoftproxy.rewrite.cache import Planner
 from pgsoftproxy.rewrite.rewriter import rewrite
 from pgsoftproxy.session.limits import SessionLimits
@@ -63,6 +65,7 @@ class App:
         self._orders = None if post is None else Orders(post.channel, self)
         self._source = source
         self._settings = self._first = settings
+        self._bounds = Bounds()
         self._logger: Logger = make_logger(settings.logs.format, settings.logs.level)
         if post is not None:
             self._logger = self._logger.bind(worker=post.slot)
@@ -73,8 +76,8 @@ class App:
         read = partial(_read_catalog, settings.control.dsn)
         self._store = PolicyStore(read, _rules(settings), reporter)
         self._entrance = Entrance(way_in(settings), reporter, AuthQuery(settings.control.dsn).ask)
-        self._services = self._make_services(settings, reporter)
-        self._listener = Listener(self._services, settings.limits.connections)
+        self._set_limits(settings)
+        self._listener = Listener(self._make_services(settings, reporter))
         self._audits = Audits(source.audit_command(), self._metrics, self._logger)
         self._ops: OpsServer | None = None
         self._stop = asyncio.Event()
@@ -85,7 +88,6 @@ class App:
     async def start(self) -> None:
         """Listen. Raises ConfigError if the configuration does not fit the database, or a port is taken."""
         settings = self._settings
-        raise_file_limit(settings.limits.connections)
         if self._orders is not None:
             self._orders.listen(asyncio.get_running_loop().call_soon_threadsafe, self._tasks.start)
         try:
@@ -95,6 +97,7 @@ class App:
                 self._orders.answer(START, list(error.problems))
             raise
         self._tasks.start(self._audits.keep(), "audit")
+        self._tasks.start(keep_watching(self._listener.relays, self._bounds), "watch sessions")
         self._tasks.start(self._store.keep_fresh(settings.control.refresh_interval), "keep catalogs fresh")
         self._take_signals()
         if self._orders is not None:
@@ -160,7 +163,7 @@ class App:
             self._store,
             self._upstream,
             self._tasks,
-            *_limits(settings),
+            self._bounds,
             entrance=self._entrance,
         )
         self._metrics.figures.shelf_hits, self._metrics.figures.shelf_shape_hits = services.shelves.hits
@@ -231,6 +234,11 @@ class App:
             self._around.told(())
             self._around.notifier.ready()
 
+    def _set_limits(self, settings: Settings) -> None:
+        self._bounds.now = _limits(settings)
+        self._metrics.figures.connections_limit = settings.limits.connections
+        raise_file_limit(settings.limits.connections)
+
     def _put_in_force(self, fresh: "_Fresh") -> None:
         waits = waiting(fresh.settings, self._first)
         self._settings = settings = in_force(fresh.settings, self._first)
@@ -238,10 +246,7 @@ class App:
         self._upstream.encryption = fresh.encryption
         self._set_audits(settings)
         set_level(self._logger, settings.logs.level)
-        session_limits, timeouts = _limits(settings)
-        self._services = replace(self._services, session_limits=session_limits, timeouts=timeouts)
-        raise_file_limit(settings.limits.connections)
-        self._listener.renew(self._services, settings.limits.connections)
+        self._set_limits(settings)
         if waits and (self._post is None or self._post.slot == 0):
             self._logger.warning("reload_needs_restart", sections=waits)
 
@@ -305,10 +310,23 @@ async def _read_catalog(dsn: str, database: str | None) -> Catalog:
     return await load_catalog(dsn, database)
 
 
-def _limits(settings: Settings) -> tuple[SessionLimits, Timeouts]:
+def _limits(settings: Settings) -> Limits:
     limits = settings.limits
-    session_limits = SessionLimits(statement_bytes=limits.statement_bytes)
-    return session_limits, Timeouts(limits.login_timeout, limits.idle_timeout)
+    return Limits(
+        Connections(
+            limits.connections,
+            limits.connections_per_user,
+            limits.connections_per_database,
+            limits.connections_per_address,
+        ),
+        Timeouts(
+            limits.login_timeout,
+            limits.idle_timeout,
+            limits.idle_in_transaction_timeout,
+            limits.query_timeout,
+        ),
+        SessionLimits(statement_bytes=limits.statement_bytes),
+    )
 
 
 def _rules(settings: Settings) -> Rules:

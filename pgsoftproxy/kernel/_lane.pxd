@@ -26,6 +26,7 @@ cdef class Lane:
     cdef public bytes held
     cdef public Py_ssize_t skip
     cdef Sheet _kept
+    cdef public Py_ssize_t turns
     cdef public Py_ssize_t sent
     cdef public Known unnamed
     cdef public int unnamed_is

@@ -98,6 +98,7 @@ class Lane:
         self._masks = masks
         self._shapes: dict[bytes, Any] = {}
         self._shaped = 0
+        self.turns = 0  # how often nothing was owed
         self.open = False
         self.strange = False
         self.out = OUT
@@ -485,6 +486,7 @@ class Lane:
 
     def _settle(self) -> Any:
         self._head = self._tail = self._index = self._answers = self._texts = 0
+        self.turns += 1
         self.sent = self._shaped = 0
         self._kept.clear()
         self.unnamed = self._parsed

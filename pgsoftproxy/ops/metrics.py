@@ -35,11 +35,22 @@ class RefusedBecause(Enum):
     """Why a connection did not become a session."""
 
     LIMIT = "limit"
+    USER_LIMIT = "user_limit"
+    DATABASE_LIMIT = "database_limit"
+    ADDRESS_LIMIT = "address_limit"
     UPSTREAM = "upstream"
     CATALOG = "catalog"
     DRAINING = "draining"
     LOGIN_TIMEOUT = "login_timeout"
     AUTHENTICATION = "authentication"
+
+
+class TimedOut(Enum):
+    """What took too long in a session that had logged in."""
+
+    IDLE = "idle"
+    IDLE_IN_TRANSACTION = "idle_in_transaction"
+    QUERY = "query"
 
 
 class CatalogRead(Enum):
@@ -94,6 +105,7 @@ class Metrics:
         self.warned: Counts = defaultdict(int)
         self.errors: Counts = defaultdict(int)
         self.connections_refused: Counts = defaultdict(int)
+        self.timeouts: Counts = defaultdict(int)
         self.catalog_reads: Counts = defaultdict(int)
         self.reloads: Counts = defaultdict(int)
         self.policy_problems: dict[str, int] = {}
@@ -212,6 +224,12 @@ class _Counted(Collector):
             "Connections that did not become a session.",
             ("reason",),
             _with_zeros(RefusedBecause, metrics.connections_refused),
+        )
+        yield _labelled(
+            "timeouts",
+            "Sessions and queries that took too long.",
+            ("kind",),
+            _with_zeros(TimedOut, metrics.timeouts),
         )
         yield _counter("cancel_requests", "Cancel requests passed on.", figures.cancel_requests)
         moved: Counts = {

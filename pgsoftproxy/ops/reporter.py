@@ -10,7 +10,7 @@ from pgsoftproxy.errors import ProxyError, Refusal
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import Problem
 from pgsoftproxy.ops.logs import Logger, Once, describe_error, describe_text
-from pgsoftproxy.ops.metrics import CatalogRead, Metrics, RefusedBecause
+from pgsoftproxy.ops.metrics import CatalogRead, Metrics, RefusedBecause, TimedOut
 from pgsoftproxy.rewrite.plan import Kind, StatementPlan
 
 REPEAT_SECONDS = 10.0
@@ -135,6 +135,15 @@ class Reporter:
                 "connection_refused", why=reason.value, sqlstate=error.sqlstate, reason=error.message,
                 suppressed=suppressed,
             )  # fmt: skip
+
+    def timed_out(self, kind: TimedOut, user: str, database: str) -> None:
+        """Count and log a session, or a query, that took too long."""
+        self.metrics.timeouts[(kind.value,)] += 1
+        suppressed = self._repeats.allows((kind, user, database))
+        if suppressed is not None:
+            self.logger.info(
+                "timed_out", kind=kind.value, user=user, database=database, suppressed=suppressed
+            )
 
     def session_opened(self, user: str, database: str) -> None:
         """Log, for who looks closely, that a client has logged in."""

@@ -7,16 +7,18 @@ import asyncio
 import errno
 import resource
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from pgsoftproxy.errors import ProxyError, UpstreamUnavailable
 from pgsoftproxy.kernel import Wire
 from pgsoftproxy.ops.metrics import RefusedBecause
+from pgsoftproxy.proxy.bounds import Admission, Visit, too_many
 from pgsoftproxy.proxy.pair import LINGER_SECONDS
 from pgsoftproxy.proxy.refusals import shutdown
 from pgsoftproxy.proxy.relay import Relay
 from pgsoftproxy.proxy.services import Services
 from pgsoftproxy.proxy.sockets import Share, bind
+from pgsoftproxy.session.door import LOCAL
 
 AT_ONCE = 64
 """How many connections are accepted before the sessions have their turn again."""
@@ -31,13 +33,11 @@ SPARE_FILES = 64
 class Listener:
     """Accept clients, hold their sessions, end them in order."""
 
-    def __init__(self, services: Services, connections: int) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._connections = connections
+        self._admission = Admission(services.bounds)
         self._figures = services.reporter.metrics.figures
-        self._figures.connections_limit = connections
         self._relays: set[Relay] = set()
-        self._admitted: set[Relay] = set()
         self._empty = asyncio.Event()
         self._empty.set()
         self._sockets: list[socket.socket] = []
@@ -50,11 +50,6 @@ class Listener:
         sockets = passed or bind(host, port, 1)[0]
         self.take(sockets)
         return int(sockets[0].getsockname()[1])
-
-    def renew(self, services: Services, connections: int) -> None:
-        """Give these services to sessions from now on, and admit so many; sessions that are there stay."""
-        self._services, self._connections = services, connections
-        self._figures.connections_limit = connections
 
     def take(self, sockets: Iterable[socket.socket]) -> None:
         """Accept clients from these listening sockets, too."""
@@ -98,12 +93,12 @@ class Listener:
         for relay in list(self._relays):
             relay.drain()
         await self._emptied(seconds)
-        rest = list(self._admitted)
+        rest = len(self._admission)
         for relay in list(self._relays):
             relay.end(shutdown())
         await self._emptied(LINGER_SECONDS + 1.0)
         self.abort()
-        return len(rest)
+        return rest
 
     def stop_accepting(self) -> None:
         """Close the listening socket; sessions go on."""
@@ -125,6 +120,10 @@ class Listener:
         except TimeoutError:
             return
 
+    def relays(self) -> Collection[Relay]:
+        """Return the sessions of now, those that are still logging in included."""
+        return self._relays
+
     # Gate
 
     def arrived(self, relay: Relay) -> ProxyError | None:
@@ -135,21 +134,21 @@ class Listener:
         self._figures.connections_open = len(self._relays)
         if self._figures.draining:
             return self._refused(RefusedBecause.DRAINING, UpstreamUnavailable("pgsoftproxy is shutting down"))
-        if len(self._relays) > self._connections + UNADMITTED:
-            return self._refused(RefusedBecause.LIMIT, _too_many())
+        if len(self._relays) > self._services.bounds.now.connections.all + UNADMITTED:
+            return self._refused(RefusedBecause.LIMIT, too_many())
         return None
 
     def admit(self, relay: Relay) -> ProxyError | None:
         """Return why this client cannot become a session, if so."""
-        if relay not in self._admitted and len(self._admitted) >= self._connections:
-            return self._refused(RefusedBecause.LIMIT, _too_many())
-        self._admitted.add(relay)
-        return None
+        address = None if relay.host == LOCAL else relay.host
+        visit = Visit(relay.session.user, relay.session.database, address)
+        refusal = self._admission.admit(relay, visit)
+        return None if refusal is None else self._refused(*refusal)
 
     def left(self, relay: Relay) -> None:
         """Note that both connections of a session are closed."""
         self._relays.discard(relay)
-        self._admitted.discard(relay)
+        self._admission.left(relay)
         self._figures.connections_open = len(self._relays)
         if not self._relays:
             self._empty.set()
@@ -157,14 +156,6 @@ class Listener:
     def _refused(self, reason: RefusedBecause, error: ProxyError) -> ProxyError:
         self._services.reporter.connection_refused(reason, error)
         return error
-
-
-def _too_many() -> ProxyError:
-    return ProxyError(
-        "sorry, too many clients already",
-        hint="The limit is limits.connections of the proxy's configuration.",
-        sqlstate="53300",
-    )
 
 
 def raise_file_limit(connections: int) -> None:

@@ -10,6 +10,11 @@ def shutdown() -> ProxyError:
     return ProxyError("terminating connection due to administrator command", sqlstate="57P01")
 
 
+def login_timed_out() -> ProxyError:
+    """Return the error for who takes too long to log in, in the server's words."""
+    return ProxyError("canceling authentication due to timeout", sqlstate="57014")
+
+
 def unserved(database: str, cause: UpstreamUnavailable) -> ProxyError:
     """Return the error for a database whose catalog cannot be read."""
     if cause.sqlstate == NO_SUCH_DATABASE:

@@ -13,12 +13,13 @@ from typing import Any, assert_never
 from pgsoftproxy.db import inside
 from pgsoftproxy.errors import ProxyError, UpstreamLost, UpstreamUnavailable
 from pgsoftproxy.model.policy import Policy
-from pgsoftproxy.ops.metrics import RefusedBecause
+from pgsoftproxy.ops.metrics import RefusedBecause, TimedOut
 from pgsoftproxy.proxy.gate import Gate
 from pgsoftproxy.proxy.pair import Pair
-from pgsoftproxy.proxy.refusals import shutdown, unserved
+from pgsoftproxy.proxy.refusals import login_timed_out, shutdown, unserved
 from pgsoftproxy.proxy.services import Services
 from pgsoftproxy.proxy.upstream import UpstreamSide
+from pgsoftproxy.proxy.watch import Watch, ended_by, heard
 from pgsoftproxy.proxy.wires import Connection
 from pgsoftproxy.session.door import LOCAL, Secured, Visitor
 from pgsoftproxy.session.phase import Need
@@ -36,15 +37,16 @@ class Relay:
         self._figures = services.reporter.metrics.figures
         self._loop = asyncio.get_running_loop()
         self.session = Session(
-            services.planner, services.reporter, services.session_limits, CATALOG_TEXTS, services.shelves
+            services.planner, services.reporter, services.bounds.now.session, CATALOG_TEXTS, services.shelves
         )
         self.session.packets.meet(services.entrance.way.door, Visitor(host))
         self._pair = Pair()
         self._need = Need.NOTHING
         self._stalled = False
         self._work: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._active_at = 0.0
+        self._timer: asyncio.TimerHandle  # until it has logged in
+        self._watch = Watch()
+        self.host = host
         self._connected = False
         self._logged_in = False
         self._gone = False
@@ -56,7 +58,12 @@ class Relay:
     def connection_made(self, connection: Connection) -> None:
         """Take an accepted connection."""
         self._pair.take_client(connection)
-        self._timer = self._loop.call_later(self._services.timeouts.login, self._login_timed_out)
+        self._timer = self._loop.call_later(
+            self._services.bounds.now.timeouts.login,
+            self._refuse,
+            RefusedBecause.LOGIN_TIMEOUT,
+            login_timed_out(),
+        )
         refusal = self._gate.arrived(self)
         if refusal is not None:
             self.end(refusal)
@@ -111,8 +118,6 @@ class Relay:
             self._log_in()
         if self._draining and self.session.idle:
             self.end(shutdown())
-        if self._services.timeouts.idle:
-            self._touched()
 
     def upstream_gone(self, connection: Connection) -> None:
         """End the session: the server closed its connection, or it broke."""
@@ -300,36 +305,32 @@ class Relay:
     def _log_in(self) -> None:
         self._logged_in = True
         self._services.reporter.session_opened(self.session.user, self.session.database)
-        self._pair.join(self.session, self._touched if self._services.timeouts.idle else None)
-        self._set_timer(self._services.timeouts.idle, self._check_idle)
+        self._pair.join(self.session, None)
+        self._timer.cancel()
 
-    def _set_timer(self, seconds: float, call: Callable[[], None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, call) if seconds else None
-
-    def _login_timed_out(self) -> None:
-        error = ProxyError("canceling authentication due to timeout", sqlstate="57014")
-        self._refuse(RefusedBecause.LOGIN_TIMEOUT, error)
-
-    def _touched(self) -> None:
-        self._active_at = self._loop.time()
-
-    def _check_idle(self) -> None:
-        # One timer that looks again, not one that every message sets anew.
-        limit = self._services.timeouts.idle
-        left = self._active_at + limit - self._loop.time() if self.session.idle else limit
-        if left > 0:
-            self._set_timer(left, self._check_idle)
+    def look(self, now: float) -> None:
+        """End the session, or stop its query, if it has waited too long."""
+        kind = self._watch.look(self.session, now, self._services.bounds.now.timeouts)
+        if self._over or kind is None:
+            return
+        self._services.reporter.timed_out(kind, self.session.user, self.session.database)
+        if kind is TimedOut.QUERY and self.session.cancel_key:
+            self._tell(self.session.stop_query)
+            self._services.tasks.start(self._stop_query(), "stop a query", self._crashed)
         else:
-            self.end(ProxyError("terminating connection due to idle-session timeout", sqlstate="57P05"))
+            self.end(ended_by(kind))
+
+    async def _stop_query(self) -> None:
+        if not await heard(self._services.upstream, self.session.cancel_key):
+            self.end(ended_by(TimedOut.QUERY))
+        self._tell(self.session.go_on)
 
     # The end.
 
     def _stop(self) -> None:
         self._over = True
         self.session.lane.open = False  # nobody takes over from it any more
-        self._set_timer(0, self.abort)
+        self._timer.cancel()
         if self._work is not None:
             self._work.cancel()
         self._services.store.unsubscribe(self.session.database, self)

@@ -92,8 +92,8 @@ class Upstream:
         side.connection_made(self._wire(sock, side))
         return True
 
-    async def deliver(self, packet: bytes) -> None:
-        """Send a cancel request on a connection of its own and wait until the server closes it.
+    async def deliver(self, packet: bytes) -> bool:
+        """Send a cancel request on a connection of its own and wait until the server closes it; tell whether it did.
 
         Raises UpstreamUnavailable.
         """
@@ -104,8 +104,10 @@ class Upstream:
                 await ended
         except TimeoutError:
             self._logger.warning("cancel_request_unanswered")
+            return False
         finally:
             connection.close()
+        return True
 
     async def _reach(self, host: str, *, again: bool) -> socket.socket | Tls:
         """Connect, encrypted or not as is configured; raises OSError."""

@@ -24,6 +24,7 @@ class Opening:
         self.ready_once = False
         self.stalled = False
         self.cancel_request = b""
+        self.cancel_key = b""
         self.user = ""
         self.database = ""
         self.application_name = ""
@@ -91,6 +92,8 @@ class Opening:
 
     def _login_reply(self, kind: int) -> None:
         match kind:
+            case backend.BACKEND_KEY:
+                self.cancel_key = self._from_upstream.body()
             case backend.PARAMETER_STATUS:
                 self._server_side.parameter_status()
             case backend.ERROR:

@@ -11,7 +11,7 @@ from pgsoftproxy.kernel import Scanner
 from pgsoftproxy.model.effects import ChangesCatalog
 from pgsoftproxy.model.encodings import codec_of
 from pgsoftproxy.rewrite.plan import Kind, Retag, StatementPlan
-from pgsoftproxy.session import answers
+from pgsoftproxy.session import answers, overdue
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.replies import Owed, Owes
 from pgsoftproxy.session.state import State
@@ -166,12 +166,14 @@ class ServerSide:
     def error(self) -> None:
         """Pass an ErrorResponse on, in the words that are right for the client."""
         state = self._state
-        fields = backend.error_fields(self._scanner.body())
+        fields = given = backend.error_fields(self._scanner.body())
         if answers.ends_session(fields):
             state.need = Need.CLOSE
             state.observer.error(answers.sqlstate_of(fields))
             return
         entry = state.replies.head("ErrorResponse")
+        if state.overdue:
+            fields = overdue.judge(state, entry, fields)
         if entry.failed:
             raise UpstreamProtocolError("the upstream server sent two errors for one message")
         current = entry.statement
@@ -185,7 +187,7 @@ class ServerSide:
         else:
             mapped = answers.with_position(fields, entry.script.edits, entry.injected)
             mapped = answers.without_telling_detail(mapped, state.policy)
-            if mapped != fields:
+            if mapped != given:
                 self._replace(backend.error(mapped))
             state.observer.error(answers.sqlstate_of(fields))
         self._failed = True

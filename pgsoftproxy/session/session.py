@@ -9,7 +9,7 @@ from pgsoftproxy.errors import ProxyError
 from pgsoftproxy.kernel import Lane, Scanner
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import Planner
-from pgsoftproxy.session import express
+from pgsoftproxy.session import express, overdue
 from pgsoftproxy.session.core import Core
 from pgsoftproxy.session.inside import CatalogTexts
 from pgsoftproxy.session.limits import SessionLimits
@@ -39,11 +39,51 @@ class Session(Core):
         super().__init__(planner, observer, limits, catalog_texts, shelves)
         self.lane = Lane(observer, shelves.hits, shelves.masks, (limits.pipeline, limits.statement_bytes))
         self._lane_closed = False
+        self.silent = False
 
     @property
     def idle(self) -> bool:
         """Tell whether the session could end without loss: nothing is owed, open, or half sent."""
         return not self.lane.owes and super().idle
+
+    @property
+    def owes(self) -> bool:
+        """Tell whether an answer of the server's is still to come."""
+        return self.lane.owes or bool(self._state.replies.queue)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether a transaction was open when the server was last ready."""
+        return self._state.in_transaction
+
+    @property
+    def stoppable(self) -> bool:
+        """Tell whether a cancel request would do something: not while the server reads the data of a COPY."""
+        return not (self.silent or self._state.replies.wants_data)
+
+    @property
+    def progress(self) -> object:
+        """Return what equals itself for as long as nothing more is asked and nothing more is answered."""
+        lane, replies = self.lane, self._state.replies
+        return lane.turns, lane.answers, replies.segment, replies.queue[0] if replies.queue else None
+
+    def stop_query(self) -> None:
+        """Send nothing on until `go_on`: the server is asked to stop what it is at."""
+        self.leave_lane()
+        self.silent = self.stalled = True
+        overdue.begin(self._state)
+
+    def go_on(self) -> None:
+        """Send on again: the server knows that it shall stop."""
+        self.silent = self.stalled = False
+        if self.need is Need.NOTHING:
+            self._go_on()
+        if self._client_ended:
+            self._end_when_answered()
+
+    def _go_on(self) -> None:
+        if not self.silent:
+            super()._go_on()
 
     def from_client(self, data: bytes) -> None:
         """Take bytes that the client sent."""
@@ -127,6 +167,7 @@ class Session(Core):
     def _enter_lane(self) -> None:
         if not (
             self._lane_closed
+            or self.silent
             or self.stalled
             or self._doom is not None
             or self._client_ended

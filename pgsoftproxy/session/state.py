@@ -11,7 +11,7 @@ from pgsoftproxy.rewrite.plan import Plan, Rewritten, StatementPlan
 from pgsoftproxy.session.limits import SessionLimits
 from pgsoftproxy.session.observer import Observer
 from pgsoftproxy.session.phase import Need
-from pgsoftproxy.session.replies import Replies
+from pgsoftproxy.session.replies import Owed, Replies
 from pgsoftproxy.session.shelves import Shelf, Shelves
 from pgsoftproxy.session.startup import Startup
 from pgsoftproxy.session.statements import Names, Prepared, Script
@@ -30,6 +30,7 @@ class State:
 
     __slots__ = (
         "_shelf",
+        "behind",
         "catalog_changed",
         "foreign",
         "in_transaction",
@@ -37,6 +38,7 @@ class State:
         "limits",
         "need",
         "observer",
+        "overdue",
         "planner",
         "portals",
         "privates",
@@ -65,6 +67,9 @@ class State:
         self.to_upstream: list[bytes] = []
         self.need = Need.NOTHING
         self.replies = Replies()
+        # What was owed when a query was stopped for its time: its own segment, and what a late cancel could hit.
+        self.overdue: tuple[Owed, ...] = ()
+        self.behind: tuple[Owed, ...] = ()
         self.statements: Names[Prepared] = Names()
         self.portals: Names[Script] = Names()
         self.scripts: dict[int, tuple[tuple[StatementPlan, ...], Script]] = {}

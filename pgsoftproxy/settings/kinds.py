@@ -73,6 +73,7 @@ def _reason(text: str) -> str:
 Port = Annotated[int, Field(ge=0, le=65535), Must("an integer between 0 and 65535")]
 Count = Annotated[int, Field(ge=1, le=1_000_000), Must("an integer between 1 and 1000000")]
 Workers = Annotated[int, Field(ge=1, le=256), Must("an integer between 1 and 256")]
+Most = Annotated[int, Field(ge=0, le=1_000_000), Must("an integer between 0 and 1000000")]
 Bytes = Annotated[int, Field(ge=0, le=2**40), Must("a number of bytes between 0 and 2^40")]
 Length = Annotated[int, Field(ge=1, le=2**30), Must("a number of bytes between 1 and 2^30")]
 Timeout = Annotated[

@@ -29,6 +29,7 @@ from pgsoftproxy.settings.kinds import (
     KeyName,
     Length,
     Modes,
+    Most,
     Must,
     Port,
     RoutineNames,
@@ -119,9 +120,21 @@ class Limits(Section):
     """What one process takes on."""
 
     connections: Count = Field(default=1000, description="Client connections; one more is refused (53300).")
+    connections_per_user: Most = Field(default=0, description="Of these, by one user; 0 for no limit.")
+    connections_per_database: Most = Field(default=0, description="To one database; 0 for no limit.")
+    connections_per_address: Most = Field(
+        default=0, description="From one address, those by a socket in the file system apart; 0 for no limit."
+    )
     login_timeout: Timeout = Field(default=60.0, description="Seconds a client may take to log in.")
     idle_timeout: Seconds = Field(
         default=0.0, description="Seconds a session may be idle outside a transaction; 0 for ever."
+    )
+    idle_in_transaction_timeout: Seconds = Field(
+        default=0.0, description="Seconds a session may be idle inside a transaction; 0 for ever."
+    )
+    query_timeout: Seconds = Field(
+        default=0.0,
+        description="Seconds the server may take for a query, or all up to a Sync, before it is cancelled; 0 for ever.",
     )
     drain_timeout: Seconds = Field(
         default=30.0, description="Seconds that SIGTERM waits for transactions to end."

@@ -38,6 +38,9 @@ ROW_DESCRIPTION: Final = ord("T")
 IDLE: Final = ord("I")
 FAILED: Final = ord("E")
 
+KEY_BYTES: Final = 4 + 256
+"""Of the longest cancel key, that of protocol 3.2, behind the number of its process."""
+
 COUNT_DIGITS: Final = 20
 """Of the longest row count, an unsigned integer of 64 bits."""
 
@@ -61,7 +64,7 @@ AUTHENTICATION_RULES = Rules.of(
         AUTHENTICATION: (_LIMIT, AUTHENTICATION_HEAD),
         NEGOTIATE: (_LIMIT, _WHOLE),
         PARAMETER_STATUS: (_LIMIT, _WHOLE),
-        BACKEND_KEY: (_LIMIT, PASS),
+        BACKEND_KEY: (4 + KEY_BYTES, KEY_BYTES),
         NOTICE: (_LIMIT, PASS),
         ERROR: (_LIMIT, _WHOLE),
         READY: (_LIMIT, _WHOLE),

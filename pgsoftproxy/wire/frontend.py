@@ -157,6 +157,11 @@ def request(code: int, body: bytes = b"") -> bytes:
     return _INT.pack(len(body) + 8) + _INT.pack(code) + body
 
 
+def cancel_request(key: bytes) -> bytes:
+    """Build the CancelRequest for the body of a BackendKeyData."""
+    return request(CANCEL_REQUEST, key)
+
+
 def message(kind: int, body: bytes) -> bytes:
     """Build one typed message."""
     return _HEAD.pack(bytes((kind,)), len(body) + 4) + body

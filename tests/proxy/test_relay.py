@@ -80,7 +80,7 @@ async def running(database: Database) -> AsyncIterator[Running]:
     planner = Planner(rewrite_with_a_bug, 2**20, lambda: 0.0, metrics.rewrite_seconds.observe)
     tasks = Tasks(logger)
     upstream = Upstream(Address((server.host,), server.port), metrics, logger)
-    listener = Listener(Services(planner, reporter, store, upstream, tasks), connections=10)
+    listener = Listener(Services(planner, reporter, store, upstream, tasks))
     found = Running(database, listener, 0, metrics, log)
     found.may_read.set()
     found.port = listener.open("127.0.0.1", 0)
