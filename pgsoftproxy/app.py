@@ -20,7 +20,7 @@ from pgsoftproxy.ops.http import OpsServer
 from pgsoftproxy.ops.logs import Logger, adopt_standard_logging, make_logger, set_level
 from pgsoftproxy.ops.metrics import Metrics, Reload
 from pgsoftproxy.ops.reporter import Reporter
-from pgsoftproxy.proxy.bounds import Bounds, Connections, Limits, Timeouts
+from pgsoftproxy.proxy.bounds import NOWHERE, Bounds, Connections, Limits, Timeouts
 from pgsoftproxy.proxy.encryption import Encryption
 from pgsoftproxy.proxy.entrance import Entrance, Way
 from pgsoftproxy.proxy.listener import Listener, raise_file_limit
@@ -77,7 +77,8 @@ class App:
         self._store = PolicyStore(read, _rules(settings), reporter)
         self._entrance = Entrance(way_in(settings), reporter, AuthQuery(settings.control.dsn).ask)
         self._set_limits(settings)
-        self._listener = Listener(self._make_services(settings, reporter))
+        elsewhere = NOWHERE if post is None else post.tally
+        self._listener = Listener(self._make_services(settings, reporter), elsewhere)
         self._audits = Audits(source.audit_command(), self._metrics, self._logger)
         self._ops: OpsServer | None = None
         self._stop = asyncio.Event()

@@ -19,6 +19,7 @@ GREATEST = {
     "pgsoftproxy_audit_accepted_findings",
     "pgsoftproxy_audit_findings",
     "pgsoftproxy_build_info",
+    "pgsoftproxy_connections_limit",
     "pgsoftproxy_databases",
     "pgsoftproxy_draining",
     "pgsoftproxy_policy_problems",

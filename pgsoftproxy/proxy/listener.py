@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from pgsoftproxy.errors import ProxyError, UpstreamUnavailable
 from pgsoftproxy.kernel import Wire
 from pgsoftproxy.ops.metrics import RefusedBecause
-from pgsoftproxy.proxy.bounds import Admission, Visit, too_many
+from pgsoftproxy.proxy.bounds import NOWHERE, Admission, Elsewhere, Visit, too_many
 from pgsoftproxy.proxy.pair import LINGER_SECONDS
 from pgsoftproxy.proxy.refusals import shutdown
 from pgsoftproxy.proxy.relay import Relay
@@ -33,9 +33,9 @@ SPARE_FILES = 64
 class Listener:
     """Accept clients, hold their sessions, end them in order."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, elsewhere: Elsewhere = NOWHERE) -> None:
         self._services = services
-        self._admission = Admission(services.bounds)
+        self._admission = Admission(services.bounds, elsewhere)
         self._figures = services.reporter.metrics.figures
         self._relays: set[Relay] = set()
         self._empty = asyncio.Event()

@@ -323,7 +323,8 @@ class Relay:
     async def _stop_query(self) -> None:
         if not await heard(self._services.upstream, self.session.cancel_key):
             self.end(ended_by(TimedOut.QUERY))
-        self._tell(self.session.go_on)
+        if not self._over:
+            self._tell(self.session.go_on)
 
     # The end.
 

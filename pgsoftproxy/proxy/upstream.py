@@ -95,19 +95,18 @@ class Upstream:
     async def deliver(self, packet: bytes) -> bool:
         """Send a cancel request on a connection of its own and wait until the server closes it; tell whether it did.
 
-        Raises UpstreamUnavailable.
+        A connection that broke tells nothing: the request may still be on its way. Raises UpstreamUnavailable.
         """
-        ended = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         connection = await self.connect(_Delivery(packet, ended))
         try:
             async with asyncio.timeout(self._address.connect_timeout):
-                await ended
+                return await ended
         except TimeoutError:
             self._logger.warning("cancel_request_unanswered")
             return False
         finally:
             connection.close()
-        return True
 
     async def _reach(self, host: str, *, again: bool) -> socket.socket | Tls:
         """Connect, encrypted or not as is configured; raises OSError."""
@@ -180,7 +179,7 @@ class Side(wires.Owner, Protocol):
 
 
 class _Delivery:
-    def __init__(self, packet: bytes, ended: asyncio.Future[None]) -> None:
+    def __init__(self, packet: bytes, ended: asyncio.Future[bool]) -> None:
         self._packet = packet
         self._ended = ended
 
@@ -195,7 +194,7 @@ class _Delivery:
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._ended.done():
-            self._ended.set_result(None)
+            self._ended.set_result(exc is None)
 
     def pause_writing(self) -> None:
         pass

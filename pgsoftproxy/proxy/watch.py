@@ -57,7 +57,7 @@ class Watch:
 
 
 def _due(session: Session, timeouts: Timeouts) -> tuple[TimedOut, float]:
-    if not session.ready_once:
+    if not session.ready_once or session.busy:
         return TimedOut.IDLE, 0.0
     if session.owes:
         return TimedOut.QUERY, timeouts.query if session.stoppable else 0.0

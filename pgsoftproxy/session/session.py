@@ -62,10 +62,16 @@ class Session(Core):
         return not (self.silent or self._state.replies.wants_data)
 
     @property
+    def busy(self) -> bool:
+        """Tell whether neither the client nor the server is waited for, but the proxy itself."""
+        return self._state.need is not Need.NOTHING or self._reader.active
+
+    @property
     def progress(self) -> object:
         """Return what equals itself for as long as nothing more is asked and nothing more is answered."""
         lane, replies = self.lane, self._state.replies
-        return lane.turns, lane.answers, replies.segment, replies.queue[0] if replies.queue else None
+        head = replies.queue[0] if replies.queue else None
+        return lane.turns, lane.answers, replies.segment, head, replies.wants_data, self.busy
 
     def stop_query(self) -> None:
         """Send nothing on until `go_on`: the server is asked to stop what it is at."""

@@ -49,7 +49,7 @@ class Listen(Section):
     host: Address = Field(default="127.0.0.1", description="Address to listen on; `0.0.0.0` or `::` for all.")
     port: Port = Field(default=6543, description="Port to listen on; 0 takes any free one (it is logged).")
     workers: Workers = Field(
-        default=1, description="Processes that share the port, for as many cores; limits are those of each."
+        default=1, description="Processes that share the port, for as many cores, and the limits."
     )
 
 
@@ -117,7 +117,7 @@ class Logs(Section):
 
 
 class Limits(Section):
-    """What one process takes on."""
+    """What the proxy takes on, all its workers together."""
 
     connections: Count = Field(default=1000, description="Client connections; one more is refused (53300).")
     connections_per_user: Most = Field(default=0, description="Of these, by one user; 0 for no limit.")
@@ -143,7 +143,7 @@ class Limits(Section):
         default=16 * 2**20, description="Longest SQL text; a longer one is refused (54000)."
     )
     plan_cache_bytes: Bytes = Field(
-        default=64 * 2**20, description="Memory for the plan cache; 0 turns it off."
+        default=64 * 2**20, description="Memory for the plan cache of each worker; 0 turns it off."
     )
     plan_cache_shapes: Flag = Field(
         default=True, description="Let texts that differ only in literals share a plan."

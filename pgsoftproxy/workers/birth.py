@@ -58,10 +58,11 @@ def _let_go(post: Post) -> None:
     signal.set_wakeup_fd(-1)
     for number in OURS:
         # What a terminal sends to all of them is for the supervisor, which passes it on.
-        ours = number in (signal.SIGTERM, signal.SIGCHLD)
-        signal.signal(number, signal.SIG_DFL if ours else signal.SIG_IGN)
+        keep = number in (signal.SIGTERM, signal.SIGCHLD)
+        signal.signal(number, signal.SIG_DFL if keep else signal.SIG_IGN)
     gc.freeze()  # the parent's objects are never looked at again, so that their pages stay shared
-    kept = {0, 1, 2, post.channel.fileno(), *(sock.fileno() for share in post.shares for sock in share)}
+    ours = (sock.fileno() for share in post.shares for sock in share)
+    kept = {0, 1, 2, post.channel.fileno(), post.tally.fileno(), *ours}
     for name in os.listdir("/proc/self/fd"):
         if int(name) not in kept:
             with contextlib.suppress(OSError):

@@ -13,6 +13,8 @@ from enum import Enum
 from threading import Lock, Thread
 from typing import Any, Protocol, assert_never
 
+from pgsoftproxy.workers.tally import Part
+
 START = 0
 """The number of the answer that nobody asked for: what hindered the start, an empty list if nothing did."""
 LEAVING = -1
@@ -48,11 +50,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What a worker is given: its number, every worker's share of the port, the way to the supervisor."""
+    """What a worker is given: its number, every worker's share of the port, the way to the supervisor, the counts."""
 
     slot: int
     shares: tuple[tuple[socket.socket, ...], ...]
     channel: socket.socket
+    tally: Part
 
 
 class Obedient(Protocol):

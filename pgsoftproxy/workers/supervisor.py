@@ -21,6 +21,7 @@ from pgsoftproxy.ops.metrics import Metrics, Reload
 from pgsoftproxy.workers.birth import Birth, fork
 from pgsoftproxy.workers.orders import Order, Post
 from pgsoftproxy.workers.surroundings import Surroundings
+from pgsoftproxy.workers.tally import Tally
 from pgsoftproxy.workers.worker import Gone, Worker
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
@@ -55,6 +56,7 @@ class Supervisor:
         self._metrics = metrics
         self._logger = logger
         self._count = len(duty.shares)
+        self._tally = Tally()
         self._workers: dict[int, Worker] = {}
         self._holders: dict[int, Worker] = {}
         self._births: asyncio.Queue[Birth] = asyncio.Queue()
@@ -73,8 +75,8 @@ class Supervisor:
             loop = runner.get_loop()
             main = loop.create_task(self._supervise())
             while (birth := loop.run_until_complete(self._wished(main))) is not None:
-                slot = birth.slot
-                made = fork(lambda channel: Post(slot, self._duty.shares, channel), work)  # noqa: B023
+                slot, tally = birth.slot, self._tally.part(birth.slot, self._count)
+                made = fork(lambda channel: Post(slot, self._duty.shares, channel, tally), work)  # noqa: B023
                 loop.call_soon(birth.made.set_result, made)
             main.result()
 
@@ -155,6 +157,7 @@ class Supervisor:
         delay = FIRST_DELAY
         while True:
             await worker.ended.wait()
+            self._tally.forget(worker.slot)
             self._fold.depart(self._last.pop(worker.pid, []))
             if self._stop.is_set():
                 return

@@ -47,7 +47,7 @@ def test_limits_and_level_hold_for_sessions_from_then_on(
         logs = {"level": "debug", "format": "json"}
         assert reload(limits=limits, logs=logs) == "reloaded"
         assert not any(entry["event"] == "reload_needs_restart" for entry in proxy.logs()[count:])
-        assert proxy.metric("pgsoftproxy_connections_limit") == 5 * workers
+        assert proxy.metric("pgsoftproxy_connections_limit") == 5
         with psycopg.connect(proxy.dsn(), autocommit=True) as after:
             with pytest.raises(psycopg.errors.ProgramLimitExceeded):
                 after.execute(long)
@@ -56,7 +56,7 @@ def test_limits_and_level_hold_for_sessions_from_then_on(
     count = len(proxy.logs())
     assert reload(limits={"plan_cache_bytes": 0, "connections": 6}) == "reloaded"
     assert proxy.wait_for("reload_needs_restart", after=count)["sections"] == ["limits.plan_cache_bytes"]
-    assert proxy.metric("pgsoftproxy_connections_limit") == 6 * workers
+    assert proxy.metric("pgsoftproxy_connections_limit") == 6
 
 
 def test_new_limit_of_connections_is_kept_to(
