@@ -23,6 +23,9 @@ from tests.bench.stage import RULES, Stage
 BLOCKS = 6
 """Of each text in a round, for each second of the effort."""
 
+ROUNDS = 2
+"""For each of the effort: what two runs of one plan differ by is as much as what is asked for."""
+
 NAMED = {BY_HAND: b"by_hand", REWRITTEN: b"rewritten"}
 ACCOUNTS, BRANCHES, TELLERS = "pgbench_accounts AS a", "pgbench_branches AS b", "pgbench_tellers AS t"
 JOINED = f"{ACCOUNTS} JOIN {BRANCHES} ON b.bid = a.bid JOIN {TELLERS} ON t.bid = b.bid"
@@ -117,7 +120,7 @@ def _compare(connection: "psycopg.Connection[Any]", pair: Pair, effort: Effort, 
         raise Failed(f"{shape.name}: the rewritten text has another answer than the one written by hand")
     for name, text in pair.texts.items():
         connection.pgconn.prepare(NAMED[name], text.encode())
-    for _ in range(effort.rounds):
+    for _ in range(ROUNDS * effort.rounds):
         taken: Taken = {}
         for number in range(effort.size(BLOCKS * effort.seconds)):
             _block(connection, pair, taken, turned=number % 2 == 1)

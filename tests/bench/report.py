@@ -56,6 +56,15 @@ def curves(ledger: Ledger) -> Iterator[Section]:
         yield Section(f"{curve[0].upper()}{curve[1:]}: CPU µs of the middle", table)
 
 
+def unlike(ledger: Ledger) -> list[str]:
+    """Return the curves that do not grow as they should."""
+    return [
+        curve
+        for curve, by_name in ledger.curves.items()
+        if OURS in by_name and growth(medians(by_name[OURS]))[0] not in EXPECTED[curve]
+    ]
+
+
 def plain(parts: Sequence[Section]) -> Iterator[str]:
     """Yield lines for a terminal."""
     for part in parts:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.bench.chart import chart
-from tests.bench.document import Outcome, about, as_markdown, write_documents
+from tests.bench.document import WHY_CURVES, Outcome, about, as_markdown, write_documents
 from tests.bench.figures import Ledger
 from tests.bench.goals import FULL, GOALS, GROUPS, Compare, Goal, Verdict, group_of, judge
 from tests.bench.names import MODES, OURS, PGBOUNCER, PGPOOL, PROTECTED
@@ -161,6 +161,17 @@ def test_the_chart_is_a_picture_that_shows_every_figure() -> None:
 
 def test_a_chart_of_nothing_is_a_picture_too() -> None:
     assert ElementTree.fromstring(chart(Ledger())).tag.endswith("svg")  # noqa: S314
+
+
+def test_goals_that_do_not_hold_say_where_the_time_goes_and_so_do_curves() -> None:
+    made = full_ledger()
+    made.add_point("clients", OURS, 100_000, 9_000.0)
+    judged = [judge(goal, made) for goal in GOALS]
+    text = as_markdown(Outcome(made, judged, {}, {}))
+    missed, _, rest = text.partition("## Goals that do not hold\n")[2].partition("\n## ")
+    assert f"`{ROW}`" in missed
+    assert "By perf" in missed
+    assert f"- clients: {WHY_CURVES['clients']}" in rest
 
 
 def test_documents_hold_all_figures_and_what_made_them(tmp_path: Path) -> None:
