@@ -4,12 +4,14 @@ Knows connections and nothing of what flows. Must not decide why a session waits
 
 Theory. Three things stop the reading of the client: the session waits for something, the upstream connection
 takes no more, or (for good) its end of file. What stops the reading of upstream is a full client connection, or
-answers that are held back. When the session is over, both sides get an end of file after what was written to
-them, and what they still send is read and thrown away: a socket that is closed with unread bytes makes the kernel
-answer with a reset, which overtakes our last words.
+answers that are held back. A client's end of file goes on to the server as soon as all that came ahead of it has.
+When the session is over, both sides get an end of file after what was written to them, and what they still send is
+read and thrown away: a socket that is closed with unread bytes makes the kernel answer with a reset, which
+overtakes our last words.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from pgsoftproxy.kernel import Wire
@@ -120,8 +122,10 @@ class Pair:
             to_client.clear()
 
     def wait(self, waiting: bool) -> None:
-        """Stop reading the client while the session waits."""
+        """Stop reading the client while the session waits; where that has ended, tell the server once it does not."""
         self._waiting = waiting
+        if self._client_ended and not waiting:
+            self._mirror_end()
         self._steer_client()
 
     def upstream_full(self, full: bool) -> None:
@@ -181,6 +185,17 @@ class Pair:
             upstream.pause_reading()
         else:
             upstream.resume_reading()
+
+    def _mirror_end(self) -> None:
+        # The server may look, while it works, whether its client is still there.
+        upstream = self._upstream
+        if self._finished or upstream is None or upstream.is_closing():
+            return
+        with contextlib.suppress(OSError):  # it was reset a moment ago, and the loop has not told us yet
+            if isinstance(upstream, Tls):
+                upstream.end_writing()
+            else:
+                upstream.write_eof()
 
     def _settle(self) -> None:
         if self.gone and self._timer is not None:

@@ -50,8 +50,7 @@ class Relay:
         self._connected = False
         self._logged_in = False
         self._gone = False
-        self._draining = False
-        self._over = False
+        self._draining = self._over = False
 
     # The client's side, called by its connection.
 
@@ -83,6 +82,7 @@ class Relay:
         self._pair.client_ended()
         if not self._over:
             self._tell(self.session.client_closed)
+            self._steer()
         return not self._over
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -148,6 +148,10 @@ class Tls:
         self._say_goodbye()
         self._wire.write_eof()
 
+    def end_writing(self) -> None:
+        """Say by the socket alone that no more comes, and go on reading; raises OSError if the peer is gone."""
+        self._wire.write_eof()
+
     def is_closing(self) -> bool:
         """Tell whether it is closed or being closed."""
         return self._wire.is_closing()

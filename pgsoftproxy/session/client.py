@@ -12,6 +12,7 @@ from pgsoftproxy.model.names import NAME_BYTES
 from pgsoftproxy.rewrite.plan import Kind, Plan, depends
 from pgsoftproxy.session import express, sqlnames
 from pgsoftproxy.session.batches import plan_batch
+from pgsoftproxy.session.fastpath import is_of_large_objects
 from pgsoftproxy.session.inside import InsideReader
 from pgsoftproxy.session.phase import Need
 from pgsoftproxy.session.replies import NOTHING, Owed, Owes, effects_of
@@ -158,8 +159,7 @@ class ClientSide:
             return
         if batch.sent is None or batch.sent is not text:
             self._send(frontend.query(REFUSAL_TEXT if batch.sent is None else batch.sent))
-        replies, tracker = state.replies, state.tracker
-        segment = replies.segment
+        segment = state.replies.segment
         # A Query destroys the unnamed statement and the unnamed portal, whatever becomes of it.
         changes: tuple[Confirmable, ...] = (
             *state.statements.expect_none(segment, b""),
@@ -168,12 +168,14 @@ class ClientSide:
         entry = Owed(Owes.QUERY, batch.script, changes)
         entry.named = batch.named
         self._expect(entry)
-        entry.settles = tracker.end_segment()
-        replies.push(entry)
-        replies.segment += 1
+        self._end_segment(entry)
 
     def _function_call(self) -> None:
-        if not self._blocked():
+        if self._blocked():
+            return
+        if is_of_large_objects(self._scanner.body()):
+            self._end_segment(Owed(Owes.FUNCTION_CALL))
+        else:
             self._run_query(refuse(FASTPATH), None)
 
     def _parse(self) -> None:
@@ -295,10 +297,12 @@ class ClientSide:
         if len(replies.queue) >= state.limits.pipeline:
             self._hold()
             return
-        entry = Owed(Owes.SYNC)
-        entry.settles = state.tracker.end_segment()
-        replies.push(entry)
-        replies.segment += 1
+        self._end_segment(Owed(Owes.SYNC))
+
+    def _end_segment(self, entry: Owed) -> None:
+        entry.settles = self._state.tracker.end_segment()
+        self._state.replies.push(entry)
+        self._state.replies.segment += 1
 
     def _flush(self) -> None:
         if not self._scanner.whole or self._scanner.stop - self._scanner.start != HEADER:

@@ -4,7 +4,7 @@ Owns the phase, and which room handles which bytes in it. The relay owns sockets
 the lane, by which `session` lets plain messages pass it by.
 """
 
-from pgsoftproxy.errors import ClientProtocolError, ProxyError, UpstreamProtocolError
+from pgsoftproxy.errors import ClientProtocolError, ProxyError, UpstreamLost, UpstreamProtocolError
 from pgsoftproxy.model.policy import Policy
 from pgsoftproxy.rewrite.cache import PlanJob, Planner
 from pgsoftproxy.session.client import ClientSide
@@ -190,29 +190,37 @@ class Core(Opening):
         """End the session with a FATAL ErrorResponse, unless that would be the second, or inside a cut-off frame."""
         if self.phase is Phase.CLOSED:
             return
-        if not self._from_upstream.inside and not self._client_side.left:
+        as_told = self._client_ended and isinstance(
+            error, UpstreamLost
+        )  # the server's answer to the client's end
+        if not (self._from_upstream.inside or self._client_side.left or as_told):
             self.to_client.append(backend.refusal(error.refusal, b"FATAL", self._state.codec))
             self._state.observer.error(error.sqlstate)
         self._move(Event.END)
 
     def client_closed(self) -> None:
-        """Take the client's end of file: what it sent before is still answered, as it would be by the server."""
+        """Take the client's end of file: what it sent before is still answered, as it would be by the server.
+
+        Unless the session ends at once, the relay lets the server see it behind what is sent.
+        """
         if self.phase is Phase.CLOSED or self._doom is not None or self._client_ended:
             return
         self._client_ended = True
-        if not self._end_when_answered():
-            self.to_upstream.append(frontend.FLUSH_FRAME)
+        self._end_when_answered()
 
-    def _end_when_answered(self) -> bool:
-        replies, inside = self._state.replies, self._from_client.inside
-        if self.phase is Phase.READY and (
-            self._from_upstream.inside
-            or ((replies.queue or self.stalled) and not (replies.starved or inside))
-        ):
-            return False
-        if self.phase is not Phase.CLOSED:
+    def _end_when_answered(self) -> None:
+        match self.phase:
+            case Phase.READY:
+                # A server that waits for data of a COPY, the rest of a frame or a Sync hears of the end and answers it.
+                replies = self._state.replies
+                waits = self._from_upstream.inside or bool(replies.queue) or replies.skipping or self.stalled
+            case Phase.AUTHENTICATING:
+                # What came along with the startup packet may be answered.
+                waits = not self._authentication.waits_for_client
+            case _:
+                waits = self.phase is Phase.CLOSED
+        if not waits:
             self._move(Event.END)
-        return True
 
     def _go_on(self) -> None:
         """Handle what the client has sent so far, as far as the phase allows."""

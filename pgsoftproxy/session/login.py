@@ -20,6 +20,8 @@ from pgsoftproxy.session.startup import NEWEST_MINOR, Startup, read_startup
 from pgsoftproxy.wire import backend, frontend
 
 _REQUESTS = {frontend.SSL_REQUEST: "SSL", frontend.GSSENC_REQUEST: "GSSAPI encryption"}
+OLD_MAJORS: Final = (1, 2)
+"""Protocols whose clients read errors of another form."""
 _HANDSHAKE: Final = b"\x16"
 """What a TLS handshake begins with, and no startup packet: that would be 352 MiB long."""
 
@@ -73,12 +75,17 @@ class Packets:
             return Event.TLS_REQUEST
         while True:
             length = frontend.startup_length(self.buffer)
+            if length == frontend.NO_STARTUP:
+                return Event.END  # without a word, as the server: this is no client of ours
             if length is None or len(self.buffer) < length:
                 return None
             self.packet, self.buffer = self.buffer[:length], self.buffer[length:]
             message = frontend.parse_startup(self.packet)
             if message.code == frontend.CANCEL_REQUEST:
                 return Event.CANCEL_REQUEST
+            if message.version[0] in OLD_MAJORS:
+                to_client.append(backend.old_error(_unsupported(message)))
+                return Event.END
             if message.code not in _REQUESTS or message.code in self._asked:
                 self.startup = self._read(message)
                 method = self._door.judge(self._visitor, self.startup.user, self.startup.database)
@@ -103,11 +110,14 @@ class Packets:
     def _read(self, message: frontend.StartupPacket) -> Startup:
         major, minor = message.version
         if major < 3 or message.code in _REQUESTS:
-            raise StatementRefused(
-                f"unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{NEWEST_MINOR}"
-            )
+            raise StatementRefused(_unsupported(message))
         startup = read_startup(minor, frontend.startup_parameters(message.body))
         return startup if major == 3 else replace(startup, hopeless=True)
+
+
+def _unsupported(message: frontend.StartupPacket) -> str:
+    major, minor = message.version
+    return f"unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{NEWEST_MINOR}"
 
 
 def judge_replication(user: str, policy: Policy, observer: Observer) -> None:
@@ -152,7 +162,7 @@ class Authentication:
         self._minor = startup.minor
         self._extensions = startup.extensions
         self._hopeless = startup.hopeless
-        self._waits_for_client = False
+        self.waits_for_client = False
         self.stalled = False
 
     def read_client(self, scanner: Scanner) -> Event | None:
@@ -197,9 +207,9 @@ class Authentication:
 
     def _client_may_send(self, kind: int) -> bool:
         if kind == frontend.PASSWORD:
-            self._waits_for_client = False
+            self.waits_for_client = False
             return True
-        if self._waits_for_client:
+        if self.waits_for_client:
             raise ClientProtocolError(f"expected password response, got message type {kind}")
         return False
 
@@ -215,7 +225,7 @@ class Authentication:
     def _request(self, body: bytes) -> None:
         """Note an Authentication message; the first one ends the negotiation of the protocol."""
         code = backend.authentication_code(body)
-        self._waits_for_client = code not in (backend.AUTHENTICATION_OK, backend.SASL_FINAL)
+        self.waits_for_client = code not in (backend.AUTHENTICATION_OK, backend.SASL_FINAL)
         if self._minor > NEWEST_MINOR or self._extensions:
             # Accepted without a word: from here on the protocol is one that nobody here has read.
             raise UpstreamProtocolError("the upstream server speaks a newer protocol than this proxy")

@@ -3,7 +3,8 @@
 Knows which reply fits which message, and what an error skips; must not know what the replies contain.
 
 Theory. The server answers in order. An error in the extended protocol makes it skip all up to the next Sync,
-a Query included; an error in a Query or at a Sync itself skips nothing more than the rest of that message.
+a Query included; an error in a Query, a FunctionCall or at a Sync itself skips nothing more than the rest of
+that message.
 A COPY FROM STDIN makes the server swallow Syncs while it reads the data, and which ones it swallows depends on
 when the COPY fails. The session therefore sends nothing but COPY data behind a statement that may be a COPY,
 until that statement is through (`copies`); so every Sync in this queue is answered.
@@ -28,6 +29,7 @@ class Owes(Enum):
     DESCRIBE_PORTAL = "RowDescription"
     EXECUTE = "CommandComplete"
     QUERY = "the replies of a Query"
+    FUNCTION_CALL = "FunctionCallResponse"
     SYNC = "ReadyForQuery"
     ERROR = "an error"
 
@@ -171,7 +173,7 @@ class Replies:
         """Apply an error to the head, and to what the server skips because of it."""
         self.copying = False
         head = self.queue[0]
-        if head.kind is Owes.QUERY or head.kind is Owes.SYNC:
+        if head.kind in _FAIL_ALONE:
             head.failed = True
             if head.script.copies:
                 self.copy_ends = 0
@@ -205,6 +207,7 @@ class Replies:
 
 
 _RUNS = frozenset({Owes.QUERY, Owes.EXECUTE})
+_FAIL_ALONE = frozenset({Owes.QUERY, Owes.FUNCTION_CALL, Owes.SYNC})
 
 
 def _forget(entry: Owed) -> None:

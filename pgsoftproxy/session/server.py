@@ -35,6 +35,7 @@ class ServerSide:
             backend.COMMAND_COMPLETE: self._command_complete,
             backend.EMPTY_QUERY: self._empty_query,
             backend.PORTAL_SUSPENDED: self._portal_suspended,
+            backend.FUNCTION_RESPONSE: self._function_response,
             backend.COPY_IN: self._copy_in,
             backend.COPY_OUT: self._copy_out,
             backend.COPY_BOTH: self._copy_both,
@@ -148,6 +149,12 @@ class ServerSide:
         self._state.replies.pop()
         self._settle()
 
+    def _function_response(self) -> None:
+        entry = self._state.replies.expect("FunctionCallResponse", Owes.FUNCTION_CALL)
+        if entry.index:
+            raise UpstreamProtocolError("the upstream server answered one FunctionCall twice")
+        entry.index = 1
+
     def _copy_in(self) -> None:
         self._must_copy("CopyInResponse")
         self._state.replies.begin_copy()
@@ -205,7 +212,9 @@ class ServerSide:
         if entry.kind is Owes.QUERY:
             if not entry.failed and entry.statement is not None:
                 raise UpstreamProtocolError("the upstream server completed fewer statements than were sent")
-        elif entry.kind is not Owes.SYNC:
+        elif entry.kind is not Owes.SYNC and not (
+            entry.kind is Owes.FUNCTION_CALL and (entry.index or entry.failed)
+        ):
             raise UpstreamProtocolError(
                 f"the upstream server sent ReadyForQuery where {entry.kind.value} was due"
             )

@@ -19,7 +19,7 @@ from pgsoftproxy.session.statements import Script, sent_text
 REFUSAL_TEXT = REFUSAL_SQL.encode()
 FASTPATH = Refusal(
     "0A000",
-    "function calls by the FunctionCall message are not supported",
+    "only functions of large objects may be called by the FunctionCall message",
     hint="Call the function in a SELECT.",
 )
 

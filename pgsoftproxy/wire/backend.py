@@ -24,6 +24,7 @@ COPY_OUT: Final = ord("H")
 DATA_ROW: Final = ord("D")
 EMPTY_QUERY: Final = ord("I")
 ERROR: Final = ord("E")
+FUNCTION_RESPONSE: Final = ord("V")
 NEGOTIATE: Final = ord("v")
 NO_DATA: Final = ord("n")
 NOTICE: Final = ord("N")
@@ -80,7 +81,14 @@ READY_RULES = Rules.of(
         **{kind: (_LIMIT, PASS) for kind in (DATA_ROW, COPY_DATA, NOTICE, NOTIFICATION)},
         **{
             kind: (_LIMIT, 0)
-            for kind in (PARAMETER_DESCRIPTION, ROW_DESCRIPTION, COPY_IN, COPY_OUT, COPY_BOTH)
+            for kind in (
+                PARAMETER_DESCRIPTION,
+                ROW_DESCRIPTION,
+                FUNCTION_RESPONSE,
+                COPY_IN,
+                COPY_OUT,
+                COPY_BOTH,
+            )
         },
         **{kind: (_LIMIT, _WHOLE) for kind in (COMMAND_COMPLETE, ERROR, PARAMETER_STATUS)},
         # Those without a body have the one length: with another they would swallow what follows.
@@ -99,7 +107,7 @@ READY_RULES = Rules.of(
         READY: (_EMPTY + 1, 1),
     },
 )
-"""Of an authenticated session. No FunctionCallResponse: no FunctionCall is ever passed on."""
+"""Of an authenticated session."""
 
 PASSING_RULES = Rules.of(UpstreamProtocolError, "backend", {kind: (_LIMIT, PASS) for kind in range(256)})
 """While whatever comes goes on unread: replication."""
@@ -148,6 +156,11 @@ def error(fields: Fields) -> bytes:
     """Build an ErrorResponse."""
     parts = [bytes((code,)) + value + b"\0" for code, value in fields]
     return message(ERROR, b"".join(parts) + b"\0")
+
+
+def old_error(text: str) -> bytes:
+    """Build the ErrorResponse of protocols 1 and 2, which ends the connection."""
+    return b"EFATAL:  " + text.encode() + b"\n\0"
 
 
 def refusal(refused: Refusal, severity: bytes, encoding: str) -> bytes:

@@ -32,6 +32,8 @@ FLUSH_FRAME: Final = b"H\x00\x00\x00\x04"
 SMALL = 10_000
 LARGE = 0x3FFFFFFF - 1
 PASSWORD_LIMIT = 65_535
+FUNCTION_HEAD = 4
+"""How much of a FunctionCall is looked at: the OID of the function."""
 BIND_HEAD = 16_384
 """How much of a Bind is looked at: the names of its portal and its statement must end within it."""
 
@@ -39,7 +41,8 @@ SSL_REQUEST = 80877103
 GSSENC_REQUEST = 80877104
 CANCEL_REQUEST = 80877102
 STARTUP_MIN = 8
-STARTUP_MAX = 10_000
+STARTUP_MAX = 10_004
+NO_STARTUP: Final = 0
 
 NO_STRING = "invalid string in message"
 TOO_SHORT = "insufficient data left in message"
@@ -94,7 +97,7 @@ def ready_rules(statement_bytes: int) -> Rules:
         QUERY: whole,
         PARSE: whole,
         BIND: BIND_HEAD,
-        FUNCTION_CALL: 0,
+        FUNCTION_CALL: FUNCTION_HEAD,
         COPY_DATA: PASS,
         COPY_DONE: 0,
         COPY_FAIL: 0,
@@ -117,13 +120,14 @@ class StartupPacket:
 
 
 def startup_length(data: bytes) -> int | None:
-    """Return the length of the untyped packet that begins `data`, None if that is not yet known."""
+    """Return the length of the untyped packet that begins `data`, None if that is not yet known.
+
+    NO_STARTUP if there is no packet of such a length: another protocol's client, or noise.
+    """
     if len(data) < 4:
         return None
     length: int = _INT.unpack_from(data)[0]
-    if not STARTUP_MIN <= length <= STARTUP_MAX:
-        raise ClientProtocolError("invalid length of startup packet")
-    return length
+    return length if STARTUP_MIN <= length <= STARTUP_MAX else NO_STARTUP
 
 
 def parse_startup(packet: bytes) -> StartupPacket:

@@ -3,6 +3,7 @@
 Knows the message layouts of protocol 3 only as far as tests need them.
 """
 
+import contextlib
 import socket
 import struct
 from collections.abc import Mapping
@@ -117,6 +118,13 @@ class RawClient:
                 assert not self._buffer, f"a cut message: {self._buffer!r}"
                 return messages
 
+    def everything(self) -> bytes:
+        """Return the bytes until the other side closes the connection, whatever they are."""
+        answer = b""
+        while data := self.socket.recv(65536):
+            answer += data
+        return answer
+
     def log_in(self, version: tuple[int, int] = (3, 0), **more: str) -> list[Message]:
         """Start a session that the server trusts; return the messages up to ReadyForQuery."""
         self.send(startup(version, {"user": self.target.user, "database": self.target.dbname, **more}))
@@ -126,3 +134,34 @@ class RawClient:
         """Send and return the messages up to ReadyForQuery."""
         self.send(data)
         return self.read_until(b"Z")
+
+
+def function_call(function: int, *arguments: bytes) -> bytes:
+    """Return a FunctionCall of a function by its OID; arguments and result in binary."""
+    values = b"".join(struct.pack("!I", len(value)) + value for value in arguments)
+    body = struct.pack("!IHHH", function, 1, 1, len(arguments)) + values + struct.pack("!H", 1)
+    return message(b"F", body)
+
+
+def comparable(messages: list[Message], without: str = "FLR") -> list[tuple[bytes, object]]:
+    """Return messages without some fields of errors: source file, line and routine if not said otherwise."""
+
+    def told(one: Message) -> object:
+        return (
+            {key: text for key, text in one.fields.items() if key not in without}
+            if one.type in b"EN"
+            else one.body
+        )
+
+    return [(one.type, told(one)) for one in messages]
+
+
+def talk(target: Target, data: bytes, *, end: bytes = b"") -> list[Message]:
+    """Send bytes, a probe and an end in one session; return all that comes back until it is closed."""
+    with RawClient(target) as client:
+        client.log_in()
+        client.send(data)
+        with contextlib.suppress(OSError):  # the session may be over already
+            client.send(query("SELECT 'probe'") + end)
+            client.socket.shutdown(socket.SHUT_WR)
+        return client.read_to_end()

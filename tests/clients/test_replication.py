@@ -1,13 +1,16 @@
 """Replication connections through a running proxy, logical and physical."""
 
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.fix_proxy import RunningProxy
 from tests.fix_servers import Database
-from tests.raw import RawClient, query, startup
+from tests.raw import RawClient, frame, query, startup
+from tests.servers import find_programs
 
 Start = Callable[..., RunningProxy]
 SCHEMA = """
@@ -75,3 +78,51 @@ def test_changes_stream_through(database: Database, start_proxy: Start) -> None:
                 body[25:26] if body[:1] == b"w" else b""
             )  # the type of a change stands behind its place
     assert changes == b"BRU"
+
+
+def streamed(host: str, port: int, user: str, start: str) -> list[tuple[bytes, bytes]]:
+    """Stream from a place in the log, tell the server to end, ask it something; return what it says but the log."""
+    with RawClient(host, port) as client:
+        client.send(startup(user=user, database="", replication="true")).until(b"Z")
+        client.send(query(f"START_REPLICATION PHYSICAL {start}"))
+        answer = client.until(b"W") + client.until(b"d")[-1:]
+        status = b"r" + bytes(24) + bytes(9)
+        client.send(frame(b"d", status) + frame(b"c"))
+        ended = [(kind, body) for kind, body in client.until(b"Z") if kind != b"d"]
+        refused = client.query("START_REPLICATION PHYSICAL 0/0 TIMELINE 77")
+        kinds = [(kind, b"") for kind, _ in client.query("IDENTIFY_SYSTEM")]
+        return [answer[0], *ended, *refused, *kinds]
+
+
+def test_a_stream_that_the_client_ends_goes_on_with_commands(database: Database, start_proxy: Start) -> None:
+    server = database.server
+    ((start,),) = database.execute("SELECT pg_current_wal_flush_lsn()")
+    database.execute(SCHEMA)
+    proxy = start_proxy(database, f'{TABLE}[statements]\nreplication = "allow"\n')
+    through = streamed(proxy.host, proxy.port, server.user, start)
+    assert through == streamed(server.host, server.port, server.user, start)
+    assert [kind for kind, _ in through] == [*map(bytes, zip(b"WcCCZEZTDCZ"))]
+
+
+def test_pg_receivewal_streams_through(database: Database, start_proxy: Start, tmp_path: Path) -> None:
+    programs = find_programs(18)
+    assert programs is not None
+    database.execute(SCHEMA)
+    proxy = start_proxy(database, f'{TABLE}[statements]\nreplication = "allow"\n')
+    ((end,),) = database.execute("SELECT pg_current_wal_lsn()")
+    folder = tmp_path / "received"
+    folder.mkdir()
+    place = f"host={proxy.host} port={proxy.port} user={database.server.user}"
+    command = [
+        str(programs / "pg_receivewal"),
+        "-D",
+        str(folder),
+        "-d",
+        place,
+        "--no-loop",
+        "--no-sync",
+        f"--endpos={end}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [path.stat().st_size for path in folder.iterdir()] == [16 << 20]

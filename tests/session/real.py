@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Self
 
 from pgsoftproxy.db import inside
+from pgsoftproxy.errors import UpstreamLost
 from pgsoftproxy.model.catalog import Catalog
 from pgsoftproxy.model.policy import Policy, TableRule, compile_policy
 from pgsoftproxy.session.session import CatalogTexts, Need, Session
@@ -134,7 +135,7 @@ class Through(Line):
                 return b""
             data = self.socket.recv(65536)
             if not data:
-                self.session.client_closed()
+                self.session.fail(UpstreamLost("the server is gone"))
             for piece in self.pieces(data):
                 self.session.from_upstream(piece)
                 self._serve()

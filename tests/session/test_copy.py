@@ -1,5 +1,6 @@
 """COPY in both protocols: data passes, and every Sync that is sent on is one that the server answers."""
 
+from pgsoftproxy.errors import UpstreamLost
 from pgsoftproxy.session.phase import Phase
 from pgsoftproxy.session.session import Need
 from pgsoftproxy.wire import backend, frontend
@@ -230,12 +231,27 @@ def test_copy_that_was_sent_in_full_before_a_goodbye_is_answered() -> None:
     assert session.need is Need.CLOSE
 
 
-def test_copy_whose_end_never_comes_ends_with_the_client() -> None:
+def test_copy_whose_end_never_comes_ends_as_the_server_says_that_sees_the_end_of_the_client() -> None:
+    broken = error(b"08006", b"unexpected EOF on client connection with an open transaction")
     session = Opening()()
     ask(session, frontend.query(INTO), DATA)
     answer(session, COPY_IN)
     session.client_closed()
+    assert drain(session) == (b"", b"")
+    assert answer(session, broken) == broken
+    session.fail(UpstreamLost("the server is gone"))
+    assert drain(session) == (b"", b"")
     assert session.need is Need.CLOSE
+
+
+def test_nothing_is_added_to_a_message_that_the_client_has_cut_short() -> None:
+    session = Opening()()
+    ask(session, frontend.query(INTO), frontend.message(frontend.COPY_DATA, bytes(20))[:-5])
+    answer(session, COPY_IN)
+    session.client_closed()
+    assert drain(session) == (b"", b"")
+    session.fail(UpstreamLost("the server is gone"))
+    assert drain(session) == (b"", b"")
 
 
 def test_bad_header_in_a_copy_is_told_once_the_reply_that_is_half_sent_is_whole() -> None:
@@ -254,4 +270,6 @@ def test_client_that_ends_in_a_copy_gets_the_reply_that_is_half_sent() -> None:
     session.client_closed()
     assert session.phase is Phase.READY
     assert answer(session, COPY_IN[6:]) == COPY_IN[6:]
-    assert session.need is Need.CLOSE
+    assert session.phase is Phase.READY
+    session.fail(UpstreamLost("the server is gone"))
+    assert drain(session) == (b"", b"")

@@ -131,11 +131,11 @@ def test_a_cancel_request_is_the_relays_to_forward() -> None:
     assert (session.need, session.cancel_request) == (Need.CANCEL, packet)
 
 
-def test_protocol_2_is_refused_by_name() -> None:
+def test_protocol_2_is_refused_by_name_in_its_own_form() -> None:
     session = fresh()
     session.from_client(startup(version=(2, 0)))
-    message = "unsupported frontend protocol 2.0: server supports 3.0 to 3.2"
-    assert drain(session)[0] == fatal("0A000", message)
+    message = b"unsupported frontend protocol 2.0: server supports 3.0 to 3.2"
+    assert drain(session)[0] == b"EFATAL:  " + message + b"\n\0"
     assert session.need is Need.CLOSE
 
 
@@ -271,10 +271,10 @@ def test_a_client_may_leave_in_the_middle_of_the_login() -> None:
 @pytest.mark.parametrize(
     "data", [b"\0\0\0\0", b"\0\0\0\7\0\3\0", b"GET / HTTP/1.1\r\n", b"\xff\xff\xff\xff\0\3\0\0"]
 )
-def test_a_first_packet_of_an_impossible_length_ends_the_session(data: bytes) -> None:
+def test_a_first_packet_of_an_impossible_length_ends_the_session_without_a_word(data: bytes) -> None:
     session = fresh()
     session.from_client(data)
-    assert drain(session) == (fatal("08P01", "invalid length of startup packet"), b"")
+    assert drain(session) == (b"", b"")
     assert session.need is Need.CLOSE
 
 
@@ -332,3 +332,46 @@ def test_nothing_is_read_from_a_client_that_has_been_refused() -> None:
     session = fresh()
     ask(session, startup(version=(2, 0)))
     assert ask(session, startup(), SYNC) == b""
+
+
+@pytest.mark.parametrize("length", [4, 32, 256])
+def test_cancel_keys_of_any_length_pass_both_ways(length: int) -> None:
+    key = backend.message(backend.BACKEND_KEY, bytes(range(length // 4)) * 4 + b"\0\0\0\7")
+    cancel = frontend.request(frontend.CANCEL_REQUEST, b"\0\0\0\7" + bytes(length))
+    session = play(fresh, [Client(startup(version=(3, 2))), CONNECT, Upstream(startup(version=(3, 2))),
+        Server(AUTHENTICATED, key, ready()), ToClient(AUTHENTICATED, key, ready())])  # fmt: skip
+    assert session.idle
+    other = play(fresh, [Client(cancel)])
+    assert (other.need, other.cancel_request) == (Need.CANCEL, cancel)
+
+
+def test_a_client_that_ends_behind_its_startup_is_answered_what_it_has_sent_along() -> None:
+    session = play(
+        fresh,
+        [
+            Client(startup(), frontend.query(b"SELECT 1")),
+            CONNECT,
+            Upstream(startup()),
+            Call(lambda session: session.client_closed()),
+            Server(AUTHENTICATED, ready()),
+            ToClient(AUTHENTICATED, ready()),
+            Upstream(frontend.query(b"SELECT 1")),
+            Server(rows(), ready()),
+            ToClient(rows(), ready()),
+        ],
+    )
+    assert session.need is Need.CLOSE
+
+
+def test_a_client_that_ends_when_asked_for_its_password_is_gone() -> None:
+    asked = backend.message(backend.AUTHENTICATION, (3).to_bytes(4, "big"))
+    for before in (True, False):
+        session = fresh()
+        ask(session, startup())
+        connect(session)
+        if not before:
+            answer(session, asked)
+        session.client_closed()
+        assert session.need is (Need.NOTHING if before else Need.CLOSE)
+        answer(session, asked)
+        assert session.need is Need.CLOSE

@@ -327,7 +327,7 @@ def test_detail_of_other_errors_stays() -> None:
 
 def test_function_call_is_refused_in_its_place() -> None:
     call = frontend.message(frontend.FUNCTION_CALL, bytes(12))
-    message = "function calls by the FunctionCall message are not supported"
+    message = "only functions of large objects may be called by the FunctionCall message"
     play(
         Opening(),
         [
@@ -338,6 +338,50 @@ def test_function_call_is_refused_in_its_place() -> None:
             ToClient(rows(), ready()),
         ],
     )
+
+
+LO_CREAT = frontend.message(frontend.FUNCTION_CALL, (957).to_bytes(4, "big") + bytes(8))
+CREATED = backend.message(backend.FUNCTION_RESPONSE, b"\0\0\0\4\0\0\0\7")
+
+
+def test_function_call_of_large_objects_is_passed_on() -> None:
+    full = error(b"54000")
+    session = play(
+        Opening(),
+        [
+            Client(query(b"SELECT 1"), LO_CREAT, LO_CREAT, query(b"SELECT 2")),
+            Upstream(query(b"SELECT 1"), LO_CREAT, LO_CREAT, query(b"SELECT 2")),
+            Server(rows(), ready(), CREATED, ready(), full, ready(), rows(), ready()),
+            ToClient(rows(), ready(), CREATED, ready(), full, ready(), rows(), ready()),
+        ],
+    )
+    assert session.idle
+
+
+def test_function_call_behind_an_error_is_skipped_up_to_the_sync() -> None:
+    wrong = error(b"42601")
+    play(
+        Opening(),
+        [
+            Client(frontend.parse(b"", b"SELECT 1"), LO_CREAT, SYNC, LO_CREAT),
+            Upstream(frontend.parse(b"", b"SELECT 1"), LO_CREAT, SYNC, LO_CREAT),
+            Server(wrong, ready(), CREATED, ready()),
+            ToClient(wrong, ready(), CREATED, ready()),
+        ],
+    )
+
+
+@pytest.mark.parametrize("reply", [CREATED * 2, ready(), CREATED + rows()])
+def test_function_call_is_answered_once_before_its_ready(reply: bytes) -> None:
+    session = Opening()()
+    ask(session, LO_CREAT)
+    assert b"C08P01\0" in answer(session, reply)
+    assert session.need is Need.CLOSE
+
+
+def test_function_call_whose_function_is_cut_short_is_refused() -> None:
+    session = Opening()()
+    assert ask(session, frontend.message(frontend.FUNCTION_CALL, b"\0\0\3")) == query(REFUSAL)
 
 
 def test_text_beyond_the_limit_is_refused_in_its_place_and_never_held() -> None:
@@ -551,9 +595,19 @@ def test_client_that_closes_early_still_gets_its_answers() -> None:
     session = Opening()()
     ask(session, query(b"SELECT 1"), frontend.parse(b"", b"SELECT 2"))
     session.client_closed()
-    assert drain(session) == (b"", FLUSH)
+    assert drain(session) == (b"", b"")
     assert answer(session, rows(), ready()) == rows() + ready()
     assert answer(session, PARSED) == PARSED
+    assert session.need is Need.CLOSE
+
+
+def test_client_that_closes_behind_an_error_without_a_sync_hears_what_the_server_says_of_it() -> None:
+    wrong, lost = error(b"42601"), error(b"08P01", severity=b"FATAL")
+    session = Opening()()
+    ask(session, frontend.parse(b"", b"SELECT 1"))
+    session.client_closed()
+    assert answer(session, wrong) == wrong
+    assert answer(session, lost) == lost
     assert session.need is Need.CLOSE
 
 

@@ -249,3 +249,20 @@ def test_a_cancel_request_reaches_its_session_through_any_worker_and_no_other(
             assert b"C57014\0" in error
         watched.join()
     assert proxy.metric("pgsoftproxy_cancel_requests_total") == 16
+
+
+def test_a_cancel_request_that_comes_too_late_never_hits_the_next_query(
+    proxy: RunningProxy, database: Database
+) -> None:
+    with RawClient(proxy.host, proxy.port) as client:
+        client.send(startup(PROTOCOL + 2, user="postgres", database=database.name))
+        key = dict(client.until(b"Z"))[b"K"]
+        for _ in range(100):
+            assert client.query(COUNT)[-1] == (b"Z", b"I")
+            with RawClient(proxy.host, proxy.port) as canceller:
+                # Answered, as by the server, once the signal is on its way: it finds the session idle.
+                assert list(canceller.send(cancel_request(key)).messages()) == []
+            assert [kind for kind, _ in client.query(f"{COUNT}; SELECT pg_sleep(0.001)")] == list(
+                map(bytes, zip(b"TDCTDCZ"))
+            )
+    assert proxy.metric("pgsoftproxy_cancel_requests_total") == 100

@@ -52,7 +52,9 @@ def _columns(work: Work, protection: Protection, copy: Node) -> list[str]:
         return [column.name for column in work.surroundings.columns_of(protection) if not column.generated]
     relation = protection.relation
     names = strings(copy["attlist"])
-    for name in names:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise StatementRefused(f'column "{name}" specified more than once', sqlstate="42701")
         column = relation.column(name)
         if column is None and work.surroundings.values.stale:
             continue  # it may be new
