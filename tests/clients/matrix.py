@@ -124,6 +124,8 @@ def _lacks_pgx() -> str | None:
 
 
 DRIVERS = (
+    _python("psycopg"),
+    _python("asyncpg"),
     _python("psycopg2"),
     _python("SQLAlchemy", relations=RELATIONS, copy_out=None, copy_in=None, cancel=None, prepared=None),
     _python(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.access.authority import Authority
-from tests.clients.matrix import DRIVERS, READING, STEPS, Driver, Program, require
+from tests.clients.matrix import DRIVERS, NAMES, READING, STEPS, Driver, Program, require
 from tests.clients.shop import CONFIG, ROLES, ROWS, SCHEMA
 from tests.fix_proxy import ROOT, RunningProxy, config_text
 from tests.fix_servers import VERSIONS, Database
@@ -24,6 +24,7 @@ host all postgres 127.0.0.1/32 trust
 host all ann 127.0.0.1/32 scram-sha-256
 """
 PASSWORD = "pä ss'w=rd"
+SECRETS = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1"
 EXISTING = 5
 DOCUMENT = ROOT / "docs" / "clients.md"
 
@@ -75,11 +76,19 @@ def test_a_driver_sees_live_rows_and_the_servers_own_answers(place: Place, drive
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A server with passwords behind a proxy that takes encrypted clients alone."""
+    """A server with passwords behind two proxies that take encrypted clients alone: one relays passwords, one asks."""
 
     server: LocalServer
-    proxy: RunningProxy
+    relaying: RunningProxy
+    verifying: RunningProxy
     ca: Path
+
+    def address(self, proxy: RunningProxy) -> dict[str, Any]:
+        """Return what a program must know to get in."""
+        return {
+            "host": proxy.host, "port": proxy.port, "database": "postgres", "user": "ann",
+            "password": PASSWORD, "ca": str(self.ca),
+        }  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=VERSIONS, ids="pg{}".format)
@@ -96,25 +105,25 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             server.dsn(), f"SET password_encryption = 'scram-sha-256'; ALTER ROLE ann PASSWORD '{quoted}'"
         )
         execute(server.dsn(), SCHEMA + OWNED + ROWS)
-        config = folder / "proxy.toml"
-        sections = {"client_tls": {"mode": "require", "cert": cert, "key": key}}
-        config.write_text(config_text(server, "postgres", CONFIG, sections))
-        proxy = RunningProxy(config, server, "postgres")
-        try:
-            yield Guarded(server, proxy, authority.ca)
-        finally:
-            proxy.stop()
-            print(proxy.output())
+        tls = {"client_tls": {"mode": "require", "cert": cert, "key": key}}
+        with ExitStack() as started:
+
+            def proxy(auth: dict[str, str]) -> RunningProxy:
+                config = folder / f"{auth['method']}.toml"
+                config.write_text(config_text(server, "postgres", CONFIG, {**tls, "auth": auth}))
+                made = RunningProxy(config, server, "postgres")
+                started.callback(lambda: print(made.stop(), made.output()))
+                return made
+
+            verifying = proxy({"method": "scram", "query": SECRETS})
+            yield Guarded(server, proxy({"method": "relay"}), verifying, authority.ca)
     finally:
         server.destroy()
 
 
 def test_drivers_get_in_by_tls_and_password_and_outlive_a_restart_of_the_server(guarded: Guarded) -> None:
     present = [driver for driver in DRIVERS if driver.missing() is None]
-    address = {
-        "host": guarded.proxy.host, "port": guarded.proxy.port, "database": "postgres", "user": "ann",
-        "password": PASSWORD, "ca": str(guarded.ca),
-    }  # fmt: skip
+    address = guarded.address(guarded.relaying)
     seen, errors = {}, []
     with ExitStack() as running:
         programs = [running.enter_context(Program(driver, address, READING)) for driver in present]
@@ -130,3 +139,13 @@ def test_drivers_get_in_by_tls_and_password_and_outlive_a_restart_of_the_server(
             seen[program.driver.name] = {step: answers.get(step) for step in expected}
             errors.append(program.end())
     assert seen == {driver.name: driver.expected(READING) for driver in present}, "\n".join(errors)
+
+
+def test_drivers_get_in_by_tls_and_a_password_that_the_proxy_verifies(guarded: Guarded) -> None:
+    present = [driver for driver in DRIVERS if driver.missing() is None]
+    with ExitStack() as running:
+        address = guarded.address(guarded.verifying)
+        programs = [running.enter_context(Program(driver, address, ("connect",))) for driver in present]
+        seen = {program.driver.name: program.read().get("connect") for program in programs}
+        errors = [program.end() for program in programs]
+    assert seen == {driver.name: NAMES for driver in present}, "\n".join(errors)

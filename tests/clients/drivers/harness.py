@@ -3,11 +3,12 @@
 Must not know any driver. What the steps are to give is said in `tests/clients/matrix.py`.
 """
 
+import asyncio
 import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -56,6 +57,18 @@ def insist(work: Callable[[], Got]) -> Got:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)  # whether it works by now can only be tried
+
+
+async def insist_async(work: Callable[[], Awaitable[Got]]) -> Got:
+    """Try again until it works, as `insist`."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            return await work()
+        except Exception:  # as above
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.02)  # whether it works by now can only be tried
 
 
 def restarted() -> None:

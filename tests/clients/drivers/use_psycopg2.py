@@ -10,7 +10,8 @@ import psycopg2
 from psycopg2.extras import execute_batch, execute_values
 
 from tests.clients.drivers import harness
-from tests.clients.drivers.harness import NAMES, PID, SLEEP
+from tests.clients.drivers.harness import NAMES, SLEEP
+from tests.clients.drivers.losing import Losing
 
 PLACE = harness.address()
 DELETE = "DELETE FROM app.users WHERE email = %s"
@@ -126,9 +127,7 @@ def copy_in() -> dict[str, Any]:
 def cancel() -> dict[str, Any]:
     with connected() as connection, connected() as other, ThreadPoolExecutor(1) as pool:
         ended = pool.submit(code, connection, SLEEP)
-        asleep = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
-        while count(other, asleep, (connection.info.backend_pid,)) == 0:
-            pass
+        LOSING.wait_until_asleep(other, connection.info.backend_pid)
         connection.cancel()
         return {"code": ended.result(), "names": column(connection)}
 
@@ -156,31 +155,11 @@ def prepared() -> dict[str, Any]:
         return {"seen": seen, "changed": changed}
 
 
-def again(before: int) -> dict[str, Any]:
-    """Connect anew: psycopg2 itself never does."""
-    with connected() as connection:
-        return {"replaced": column(connection, PID) != [before], "names": column(connection)}
-
-
-def reconnect() -> dict[str, Any]:
-    with connected() as connection, connected() as other:
-        pid = connection.info.backend_pid
-        count(other, "SELECT pg_terminate_backend(%s, 20000)", (pid,))
-        lost = code(connection, NAMES)
-        return again(pid) if connection.closed else {"replaced": lost}
-
-
-def restart() -> dict[str, Any]:
-    with connected() as connection:
-        pid = connection.info.backend_pid
-        harness.restarted()
-        return harness.insist(lambda: again(pid))
-
-
+LOSING = Losing(connected, column, count, code)
 STEPS = {
     "connect": connect, "crud": crud, "transaction": transaction, "batch": batch, "cursor": cursor,
-    "copy_out": copy_out, "copy_in": copy_in, "cancel": cancel, "prepared": prepared, "reconnect": reconnect,
-    "restart": restart,
+    "copy_out": copy_out, "copy_in": copy_in, "cancel": cancel, "prepared": prepared, "reconnect": LOSING.reconnect,
+    "restart": LOSING.restart,
 }  # fmt: skip
 
 if __name__ == "__main__":
