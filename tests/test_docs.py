@@ -166,6 +166,26 @@ def test_the_semantics_show_what_reads_really_become() -> None:
         assert rewritten(sent) == squeezed(received)
 
 
+def rows_of_comparison() -> list[list[str]]:
+    """Return the cells of the table that compares the proxy with others."""
+    text = (ROOT / "docs" / "operations.md").read_text().split("\n## Beside PgBouncer")[1].split("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[1:]]
+
+
+def test_each_point_of_the_comparison_is_shown_by_a_test() -> None:
+    rows = rows_of_comparison()
+    assert len(rows) >= 25
+    for row in rows:
+        assert len(row) == 6 and all(row), row
+        shown = re.findall(r"\]\(\.\./(tests/\S+\.py)\)", row[2])
+        assert shown, row
+        for name in shown:
+            assert (
+                "\ndef test_" in (ROOT / name).read_text() or "\nasync def test_" in (ROOT / name).read_text()
+            )
+
+
 def test_the_architecture_names_every_room() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     inside = [path for path in (ROOT / "pgsoftproxy").iterdir() if path.suffix == ".py" or path.is_dir()]
