@@ -20,6 +20,7 @@ from pgsoftproxy.ops.http import OpsServer
 from pgsoftproxy.ops.logs import Logger, adopt_standard_logging, make_logger, set_level
 from pgsoftproxy.ops.metrics import Metrics, Reload
 from pgsoftproxy.ops.reporter import Reporter
+from pgsoftproxy.ops.trail import Trail
 from pgsoftproxy.proxy.bounds import NOWHERE, Bounds, Connections, Limits, Timeouts
 from pgsoftproxy.proxy.encryption import Encryption
 from pgsoftproxy.proxy.entrance import Entrance, Way
@@ -72,7 +73,10 @@ class App:
         adopt_standard_logging(self._logger)
         self._metrics = Metrics()
         self._tasks = Tasks(self._logger)
-        reporter = Reporter(self._metrics, self._logger, literals=settings.logs.sql_literals)
+        self._trail = Trail(settings.logs.audit, self._metrics.figures, self._logger)
+        reporter = Reporter(
+            self._metrics, self._logger, literals=settings.logs.sql_literals, trail=self._trail
+        )
         read = partial(_read_catalog, settings.control.dsn)
         self._store = PolicyStore(read, _rules(settings), reporter)
         self._entrance = Entrance(way_in(settings), reporter, AuthQuery(settings.control.dsn).ask)
@@ -145,6 +149,7 @@ class App:
         await self._tasks.stop()
         if self._ops is not None:
             self._ops.close()
+        self._trail.close()
 
     def _make_services(self, settings: Settings, reporter: Reporter) -> Services:
         limits, upstream = settings.limits, settings.upstream
@@ -220,6 +225,7 @@ class App:
     async def _reload(self) -> None:
         async with self._reloading:
             self._around.notifier.reloading()
+            self._trail.reopen()  # whatever becomes of the rest: the file was moved away
             try:
                 fresh = _fresh(self._source.load())
                 await self._store.reload(_rules(fresh.settings))
@@ -248,6 +254,7 @@ class App:
         self._set_audits(settings)
         set_level(self._logger, settings.logs.level)
         self._set_limits(settings)
+        self._trail.reopen(settings.logs.audit)
         if waits and (self._post is None or self._post.slot == 0):
             self._logger.warning("reload_needs_restart", sections=waits)
 
@@ -269,6 +276,7 @@ class App:
 
     async def check(self, text: str) -> list[str]:
         """Return what is wrong with a configuration; keep it for `apply` if nothing is."""
+        self._trail.reopen()
         try:
             fresh = _fresh(self._source.load(text))
             await self._store.check(_rules(fresh.settings))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import Policy
+from pgsoftproxy.model.who import Who
 from pgsoftproxy.rewrite.cache import Planner
 from pgsoftproxy.rewrite.plan import REFUSAL_SQL, Kind, StatementPlan
 from pgsoftproxy.rewrite.rewriter import rewrite
@@ -91,6 +92,7 @@ class Heard:
     refusals: list[tuple[Refusal, StatementPlan, str, str]] = field(default_factory=list)
     bypasses: list[tuple[VisibilityMode, str]] = field(default_factory=list)
     hard_deletes: list[tuple[Kind, str]] = field(default_factory=list)
+    restored_by: list[tuple[str | None, Who]] = field(default_factory=list)
     hints: list[bytes] = field(default_factory=list)
 
     def statement(self, plan: StatementPlan, role: str, outcome_tag_rows: int | None) -> None:
@@ -104,17 +106,22 @@ class Heard:
         """Remember."""
         self.errors.append(sqlstate)
 
-    def refused(self, refusal: Refusal, plan: StatementPlan, user: str, database: str) -> None:
+    def refused(self, refusal: Refusal, plan: StatementPlan, who: Who) -> None:
         """Remember."""
-        self.refusals.append((refusal, plan, user, database))
+        self.refusals.append((refusal, plan, who.user, who.database))
 
-    def bypass(self, mode: VisibilityMode, role: str) -> None:
+    def bypass(self, plan: StatementPlan, who: Who) -> None:
         """Remember."""
-        self.bypasses.append((mode, role))
+        assert plan.bypass is not None
+        self.bypasses.append((plan.bypass, who.user))
 
-    def hard_delete(self, kind: Kind, role: str) -> None:
+    def hard_delete(self, plan: StatementPlan, who: Who) -> None:
         """Remember."""
-        self.hard_deletes.append((kind, role))
+        self.hard_deletes.append((plan.kind, who.user))
+
+    def restored(self, plan: StatementPlan, who: Who) -> None:
+        """Remember."""
+        self.restored_by.append((plan.restores, who))
 
     def hinted(self, plan: StatementPlan, text: bytes) -> None:
         """Remember."""

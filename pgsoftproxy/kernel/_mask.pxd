@@ -7,5 +7,6 @@ cdef class Masks:
     cdef Py_ssize_t _end
 
     cdef Py_ssize_t scan(self, unsigned char *text, Py_ssize_t start, Py_ssize_t stop) noexcept
+    cdef Py_ssize_t _cut(self, Py_ssize_t to, int kind, Py_ssize_t at) noexcept
     cdef int _number(self, unsigned char *text, Py_ssize_t start, Py_ssize_t stop) noexcept
     cdef int _string(self, unsigned char *text, Py_ssize_t start, Py_ssize_t stop) noexcept

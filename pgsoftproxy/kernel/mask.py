@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False
-"""The shape of the plainer texts in ASCII: words, quoted names, operators, numbers, strings without backslashes.
+"""The shape of the plainer texts in ASCII: words, quoted names, operators, numbers, comments, strings without escapes.
 
 Gives what `rewrite/shapes` gives, or nothing: a property test holds it. Must not know what a shape is for.
 """
@@ -20,6 +20,7 @@ INTEGER = cython.declare(cython.int, 1)
 BIGINT = cython.declare(cython.int, 2)
 NUMERIC = cython.declare(cython.int, 3)
 STRING = cython.declare(cython.int, 4)
+COMMENT = cython.declare(cython.int, 6)
 
 # What a byte is: part of a word, a digit, or, from BETWEEN on, what may stand between; 0 for quotes, dollars,
 # backslashes, control characters and all outside ASCII.
@@ -91,16 +92,20 @@ class Masks:
                 after = at + 1 if at < stop and text[at] == ord("&") else at
                 if after < stop and (text[after] == ord("'") or text[after] == ord('"')):
                     return 0
+            elif byte == ord("/") and at + 1 < stop and text[at + 1] == ord("*"):
+                self._end = _comment(text, at + 2, stop)
+                if self._end == 0 or self.count == MOST_LITERALS:
+                    return 0
+                at = self._cut(to, COMMENT, at)
+                to += 1
             elif kind >= BETWEEN:
                 shape[to] = byte
                 to += 1
                 at += 1
                 if at < stop:
                     after = text[at]
-                    if (
-                        (byte == ord("-") and after == ord("-"))
-                        or (byte == ord("/") and after == ord("*"))
-                        or (byte == ord(".") and kinds[after] == DIGIT)
+                    if (byte == ord("-") and after == ord("-")) or (
+                        byte == ord(".") and kinds[after] == DIGIT
                     ):
                         return 0
             elif byte == ord('"'):
@@ -118,12 +123,18 @@ class Masks:
                 kind = self._number(text, at, stop) if kind == DIGIT else self._string(text, at, stop)
                 if kind == NONE or self.count == MOST_LITERALS:
                     return 0
-                shape[to] = kind
+                at = self._cut(to, kind, at)
                 to += 1
-                self.begins[self.count] = at
-                self.ends[self.count] = at = self._end
-                self.count += 1
         return to
+
+    def _cut(self, to: cython.Py_ssize_t, kind: cython.int, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Cut out what begins there, put into the shape what stands for it, and return where it ends."""
+        shape: cython.p_uchar = self.shape
+        shape[to] = kind
+        self.begins[self.count] = at
+        self.ends[self.count] = self._end
+        self.count += 1
+        return self._end
 
     def _number(self, text: cython.p_uchar, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.int:
         """Return what stands for the number that begins there, and set its end."""
@@ -177,6 +188,28 @@ def _wide(text: cython.p_uchar, start: cython.Py_ssize_t, stop: cython.Py_ssize_
             return INTEGER
         return BIGINT if first > ord("2") or (first == ord("2") and second >= ord("2")) else NONE
     return BIGINT if stop - start <= 18 and first != ord("0") else NONE
+
+
+@cython.cfunc
+def _comment(text: cython.p_uchar, at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Return where the comment ends; 0 if it does not, has one within it, or holds what is not read here."""
+    byte: cython.int
+    while at + 1 < stop:
+        byte = text[at]
+        if byte == ord("*") and text[at + 1] == ord("/"):
+            return at + 2
+        if byte <= 8 or byte >= 128 or (byte == ord("/") and text[at + 1] == ord("*")):
+            return 0
+        # What may be the name by which the proxy itself is spoken to.
+        if (
+            (byte == ord("p") or byte == ord("P"))
+            and (text[at + 1] == ord("g") or text[at + 1] == ord("G"))
+            and at + 2 < stop
+            and (text[at + 2] == ord("s") or text[at + 2] == ord("S"))
+        ):
+            return 0
+        at += 1
+    return 0
 
 
 @cython.cfunc

@@ -83,6 +83,7 @@ class Figures:
     upstream_connect_failures: int = 0
     session_crashes: int = 0
     names_deletion_column: int = 0
+    audit_lines_lost: int = 0
     workers: int = 1
     worker_restarts: int = 0
     ready: bool = False
@@ -279,6 +280,8 @@ class _Counted(Collector):
             "warned", "Statements forwarded though the proxy cannot see their work.", ("class",),
             _with_zeros(StatementClass, _with_zeros(WARNED_OF, metrics.warned)),
         )  # fmt: skip
+        lost = metrics.figures.audit_lines_lost
+        yield _counter("audit_lines_lost", "Lines that the audit log could not take.", lost)
         yield _labelled("errors", "ErrorResponses sent to clients.", ("class",), metrics.errors)
 
     def _plan_cache(self) -> Iterator[Metric]:

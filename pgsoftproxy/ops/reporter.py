@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 
 from pgsoftproxy.errors import ProxyError, Refusal
-from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import Problem
+from pgsoftproxy.model.who import Who
 from pgsoftproxy.ops.logs import Logger, Once, describe_error, describe_text
 from pgsoftproxy.ops.metrics import CatalogRead, Metrics, RefusedBecause, TimedOut
-from pgsoftproxy.rewrite.plan import Kind, StatementPlan
+from pgsoftproxy.ops.trail import Trail
+from pgsoftproxy.rewrite.plan import StatementPlan
 
 REPEAT_SECONDS = 10.0
 ONCE = float("inf")
@@ -28,11 +29,13 @@ class Reporter:
         logger: Logger,
         *,
         literals: bool = False,
+        trail: Trail | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.metrics = metrics
         self.logger = logger
         self._literals = literals
+        self._trail = trail or Trail("", metrics.figures, logger)
         self._repeats = Once(REPEAT_SECONDS, clock)
         self._hints = Once(ONCE, clock)
         self._problems: dict[str, tuple[Problem, ...]] = {}
@@ -41,31 +44,55 @@ class Reporter:
         self.cells = metrics.cells
         self.error = metrics.error
 
-    def refused(self, refusal: Refusal, plan: StatementPlan, user: str, database: str) -> None:
-        """Log a refused statement; a burst of the same refusal is one line with a count."""
+    def refused(self, refusal: Refusal, plan: StatementPlan, who: Who) -> None:
+        """Log a refused statement; a burst of the same refusal is one line with a count, but in the audit log."""
         own_words = self._literals or refusal.sqlstate in OWN_WORDS
         message = refusal.message if own_words else ""
-        suppressed = self._repeats.allows((refusal.sqlstate, message, plan.kind, user, database))
+        self._audit("statement_refused", plan, who, sqlstate=refusal.sqlstate, reason=message)
+        suppressed = self._repeats.allows((refusal.sqlstate, message, plan.kind, who.user, who.database))
         if suppressed is not None:
             self.logger.info(
                 "statement_refused",
                 sqlstate=refusal.sqlstate,
                 kind=plan.kind.value,
-                user=user,
-                database=database,
+                user=who.user,
+                database=who.database,
                 **({"reason": message} if message else {}),
                 **({"suppressed": suppressed} if suppressed else {}),
             )
 
-    def bypass(self, mode: VisibilityMode, role: str) -> None:
+    def bypass(self, plan: StatementPlan, who: Who) -> None:
         """Log and count a statement that saw other than live rows."""
-        self.metrics.bypass(mode, role)
-        self.logger.info("visibility_used", visibility=mode.value, role=role)
+        mode = plan.bypass
+        assert mode is not None
+        self.metrics.bypass(mode, who.user)
+        self.logger.info("visibility_used", visibility=mode.value, role=who.user)
+        self._audit("visibility_used", plan, who, visibility=mode.value)
 
-    def hard_delete(self, kind: Kind, role: str) -> None:
+    def hard_delete(self, plan: StatementPlan, who: Who) -> None:
         """Log and count a statement that physically removed rows of protected tables."""
-        self.metrics.hard_delete(kind, role)
-        self.logger.info("hard_delete", kind=kind.value, role=role)
+        self.metrics.hard_delete(plan.kind, who.user)
+        self.logger.info("hard_delete", kind=plan.kind.value, role=who.user)
+        self._audit("hard_delete", plan, who)
+
+    def restored(self, plan: StatementPlan, who: Who) -> None:
+        """Log a statement that called the function that restores."""
+        deletion = {"deletion_id": plan.restores} if plan.restores else {}
+        self.logger.info("restore_called", role=who.user, **deletion)
+        self._audit("restore_called", plan, who, **deletion)
+
+    def _audit(self, event: str, plan: StatementPlan, who: Who, **fields: str) -> None:
+        self._trail.write(
+            event,
+            user=who.user,
+            database=who.database,
+            application_name=who.application_name,
+            client_address=who.client_address,
+            backend_pid=who.backend_pid,
+            kind=plan.kind.value,
+            tables=sorted({*plan.removed, *plan.guarded}),
+            **fields,
+        )
 
     def hinted(self, plan: StatementPlan, text: bytes) -> None:
         """Log a text that names a deletion column, or whose work the proxy cannot see, once."""

@@ -86,7 +86,8 @@ class StatementPlan:
     `deletes` that of the table whose rows the statement's own command tag counts as softly deleted.
     `bypass` is the visibility used where it is not live. `names_column`: the text names a deletion column.
     `by_hand`: tables whose deletion column it sets itself. `hard`: it passes only because physical deletion was asked
-    for: it removes rows of a protected table.
+    for: it removes rows of a protected table; `removed` are the tables that it names. `restores`: it calls what brings
+    rows back; the id of the deletion if the text has it, else empty.
     `warnings`: what passes though the proxy cannot see its work. Not `depends`: whatever relations there are, the
     plan would be the same. `clear`: so it is whatever the open transaction has changed so far.
     """
@@ -103,6 +104,8 @@ class StatementPlan:
     names_column: bool = False
     by_hand: tuple[str, ...] = ()
     hard: bool = False
+    removed: tuple[str, ...] = ()
+    restores: str | None = None
     warnings: tuple[Warned, ...] = ()
     refusal: Refusal | None = None
     depends: bool = True

@@ -23,7 +23,7 @@ from pgsoftproxy.rewrite.rules.guard_upsert import guard_upsert
 from pgsoftproxy.rewrite.rules.hide_deleted_rows import hide_deleted_rows
 from pgsoftproxy.rewrite.rules.judge_unprotected import judge_inside_utility, judge_system, judge_unprotected
 from pgsoftproxy.rewrite.rules.note_by_hand import note_by_hand
-from pgsoftproxy.rewrite.rules.note_hard import is_hard
+from pgsoftproxy.rewrite.rules.note_hard import hard_tables, is_hard
 from pgsoftproxy.rewrite.rules.soften_delete import soften_delete
 from pgsoftproxy.rewrite.rules.soften_merge import soften_merge
 from pgsoftproxy.rewrite.scope import Findings, Reference, Use, find
@@ -90,6 +90,8 @@ def _plan(query: Query, work: Work) -> StatementPlan:
     tag, _ = tagged(query.statement)
     softened = work.deletes is not None
     outcome = query.outcome(edited=bool(work.edits))
+    references = query.findings.references
+    hard = is_hard(query.statement, references, query.surroundings)
     return StatementPlan(
         query.kind,
         Outcome.OBSERVED if work.observed and outcome is Outcome.FORWARDED else outcome,
@@ -103,7 +105,8 @@ def _plan(query: Query, work: Work) -> StatementPlan:
         names_column=bool(work.by_hand) or query.findings.names_any(work.columns),
         by_hand=tuple(work.by_hand),
         warnings=tuple(work.warnings),
-        hard=is_hard(query.statement, query.findings.references, query.surroundings),
+        hard=hard,
+        removed=hard_tables(query.statement, references, query.surroundings) if hard else (),
     )
 
 

@@ -42,7 +42,8 @@ from pgsoftproxy.rewrite.rules.follow_session import executed_name, follow_sessi
 from pgsoftproxy.rewrite.rules.follow_settings import follow_set, follow_set_config, judge_held_settings
 from pgsoftproxy.rewrite.rules.follow_temporary import follow_temporary, makes_temporary, name_temporary
 from pgsoftproxy.rewrite.rules.judge_utility import CHANGING, INDEPENDENT, KEEPING, PASSING, judge_utility
-from pgsoftproxy.rewrite.rules.note_hard import is_hard
+from pgsoftproxy.rewrite.rules.note_hard import hard_tables, is_hard
+from pgsoftproxy.rewrite.rules.note_restore import named_deletion
 from pgsoftproxy.rewrite.rules.read_directives import read_directives
 from pgsoftproxy.rewrite.rules.refuse_opaque import (
     NOTHING,
@@ -261,7 +262,7 @@ def _decide_query(found: _Statement) -> _Outcome:
         plan = replace(plan, effects=(*plan.effects, *effects))
     if surroundings.values.stale and executed_name(*tagged(raw["stmt"])) is None:
         plan = replace(plan, clear=is_clear(found.findings, surroundings))
-    plan = _told(plan, found.judged)
+    plan = _told(plan, found.judged, found.findings)
     sent = surroundings.about_to_be_sent()
     if edits:
         verify(text.sent(raw, edits), sent)
@@ -284,17 +285,18 @@ def _decide_utility(found: _Statement) -> _Outcome:
         of_schema = OF_SCHEMA in (statement.get("objtype"), statement.get("objectType"))
         shapes = tag not in KEEPING or of_schema or bool(statement.get("unique"))
         effects = (*effects, ChangesCatalog(shapes, uncovers, touched(found.raw["stmt"], surroundings)))
-    outcome = Outcome.REWRITTEN if found.temporary else Outcome.FORWARDED
     translations = withhold_values(tag, statement, surroundings)
+    hard = is_hard(found.raw["stmt"], (), surroundings)
     plan = StatementPlan(
         found.kind,
-        outcome,
+        found.query.outcome(edited=False),
         effects=effects,
         translations=translations,
-        hard=is_hard(found.raw["stmt"], (), surroundings),
+        hard=hard,
+        removed=hard_tables(found.raw["stmt"], (), surroundings) if hard else (),
         depends=tag not in INDEPENDENT,
     )
-    return _Outcome(_told(plan, judged), found.temporary)
+    return _Outcome(_told(plan, judged, found.findings), found.temporary)
 
 
 def _executing(
@@ -306,18 +308,17 @@ def _executing(
     return outcome._replace(plan=replace(outcome.plan, effects=(effect, *outcome.plan.effects)))
 
 
-def _told(plan: StatementPlan, judged: Judgement) -> StatementPlan:
+def _told(plan: StatementPlan, judged: Judgement, findings: Findings) -> StatementPlan:
     if judged == NOTHING:
         return plan
-    outcome = plan.outcome
-    if judged.observed and outcome is Outcome.FORWARDED:
-        outcome = Outcome.OBSERVED
+    observes = judged.observed and plan.outcome is Outcome.FORWARDED
     return replace(
         plan,
-        outcome=outcome,
+        outcome=Outcome.OBSERVED if observes else plan.outcome,
         warnings=tuple(dict.fromkeys((*plan.warnings, *judged.warnings))),
         observed=tuple(dict.fromkeys((*plan.observed, *judged.observed))),
         bypass=plan.bypass or judged.bypass,
+        restores=named_deletion(findings.calls) if judged.restores else None,
     )
 
 

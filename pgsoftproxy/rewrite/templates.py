@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pgsoftproxy.errors import StatementRefused
 from pgsoftproxy.rewrite.constants import free_constants
 from pgsoftproxy.rewrite.plan import Edit, Forward, Plan, Refused, Rewritten, StatementPlan
-from pgsoftproxy.rewrite.shapes import literal_spans
+from pgsoftproxy.rewrite.shapes import is_comment, literal_spans
 from pgsoftproxy.rewrite.tokens import Tokens
 from pgsoftproxy.rewrite.tree import parse
 
@@ -55,7 +55,7 @@ def make_template(sql: str, plan: Plan) -> Template | None:
         constants = free_constants(parse(sql))
     except StatementRefused:
         return None
-    if not constants:
+    if constants is None:
         return None
     places = set(constants) if sql.isascii() else set(map(Tokens(sql).characters, constants))
     edits = plan.edits if isinstance(plan, Rewritten) else ()
@@ -64,7 +64,8 @@ def make_template(sql: str, plan: Plan) -> Template | None:
     pins: list[int] = []
     for number, (begin, end) in enumerate(spans):
         rewritten = any(edit.start < end and begin < edit.end for edit in edits)
-        is_free = not rewritten and (begin in places or _sign(sql, begin) in places)
+        is_constant = begin in places or _sign(sql, begin) in places
+        is_free = not rewritten and (is_constant or is_comment(sql[begin:end]))
         (free if is_free else pins).append(number)
     if not free:
         return None

@@ -126,6 +126,7 @@ class Core(Opening):
                 judge_replication(startup.user, policy, self._state.observer)
             judge_state(startup, policy)
             self._state.connect(startup, policy)
+            self._state.client_address = self.packets.visitor.host
         except ProxyError as error:
             self.fail(error)
             return

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.kernel import Cell
-from pgsoftproxy.model.context import VisibilityMode
-from pgsoftproxy.rewrite.plan import Kind, StatementPlan
+from pgsoftproxy.model.who import Who
+from pgsoftproxy.rewrite.plan import StatementPlan
 
 
 class Observer(Protocol):
@@ -26,14 +26,17 @@ class Observer(Protocol):
     def error(self, sqlstate: str) -> None:
         """Note an ErrorResponse that goes to a client."""
 
-    def refused(self, refusal: Refusal, plan: StatementPlan, user: str, database: str) -> None:
+    def refused(self, refusal: Refusal, plan: StatementPlan, who: Who) -> None:
         """Note that a refusal of the proxy's own goes to a client."""
 
-    def bypass(self, mode: VisibilityMode, role: str) -> None:
-        """Note a completed statement that saw other rows than the live ones."""
+    def bypass(self, plan: StatementPlan, who: Who) -> None:
+        """Note a completed statement that saw other rows than the live ones: those of `plan.bypass`."""
 
-    def hard_delete(self, kind: Kind, role: str) -> None:
+    def hard_delete(self, plan: StatementPlan, who: Who) -> None:
         """Note a completed statement that physically removed rows of protected tables."""
+
+    def restored(self, plan: StatementPlan, who: Who) -> None:
+        """Note a completed statement that called what brings rows back: the deletion `plan.restores`."""
 
     def hinted(self, plan: StatementPlan, text: bytes) -> None:
         """Note a text that names a deletion column, or one with warnings."""

@@ -94,6 +94,7 @@ class Opening:
         match kind:
             case backend.BACKEND_KEY:
                 self.cancel_key = self._from_upstream.body()
+                self._state.backend_pid = backend.backend_pid(self.cancel_key)
             case backend.PARAMETER_STATUS:
                 self._server_side.parameter_status()
             case backend.ERROR:

@@ -113,9 +113,11 @@ class ServerSide:
                 self._retag(statement.retag, tag)
         state.observer.statement(statement, role, rows)
         if statement.bypass is not None:
-            state.observer.bypass(statement.bypass, role)
+            state.observer.bypass(statement, state.who())
         if statement.hard and statement.kind is not Kind.PREPARE:
-            state.observer.hard_delete(statement.kind, role)
+            state.observer.hard_delete(statement, state.who())
+        if statement.restores is not None and statement.kind is not Kind.PREPARE:
+            state.observer.restored(statement, state.who())
 
     def _apply(self, entry: Owed, statement: StatementPlan, tag: bytes) -> None:
         state = self._state
@@ -254,6 +256,8 @@ class ServerSide:
             state.tracker.report_encoding(codec)
         elif name == b"server_encoding":
             state.foreign = value != b"UTF8"
+        elif name == b"application_name":
+            state.application_name = value.decode(errors="replace")
         elif name == b"standard_conforming_strings" and value != b"on":
             raise UpstreamProtocolError("standard_conforming_strings must stay on", sqlstate="0A000")
         elif name == b"search_path":

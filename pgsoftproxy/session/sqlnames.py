@@ -146,6 +146,8 @@ def _executing(statement: StatementPlan, inner: StatementPlan) -> StatementPlan:
         observed=inner.observed,
         by_hand=inner.by_hand,
         hard=inner.hard,
+        removed=inner.removed,
+        restores=inner.restores,
         deletes=inner.deletes if statement.kind is Kind.EXECUTE else None,
         bypass=inner.bypass,
     )

@@ -6,6 +6,7 @@ Holds it and nothing else: what a message does to it is in `client` and `server`
 from pgsoftproxy.errors import Refusal
 from pgsoftproxy.model.context import Context, Grant, Values
 from pgsoftproxy.model.policy import Policy
+from pgsoftproxy.model.who import Who
 from pgsoftproxy.rewrite.cache import Key, PlanJob, Planner
 from pgsoftproxy.rewrite.plan import Plan, Rewritten, StatementPlan
 from pgsoftproxy.session.limits import SessionLimits
@@ -30,8 +31,11 @@ class State:
 
     __slots__ = (
         "_shelf",
+        "application_name",
+        "backend_pid",
         "behind",
         "catalog_changed",
+        "client_address",
         "foreign",
         "in_transaction",
         "jobs",
@@ -78,6 +82,9 @@ class State:
         self.in_transaction = False  # what the last ReadyForQuery said
         self.catalog_changed = False  # confirmed DDL waits for its transaction's end
         self.transaction_failed = False  # and that
+        self.application_name = ""
+        self.client_address = ""
+        self.backend_pid = 0
         self.startup: Startup
         self.shared: Policy
         self.privates: dict[int, Policy] = {}  # by version, of catalogs read inside the open transaction
@@ -90,6 +97,7 @@ class State:
         startup.check(grant)
         startup = startup.complete(grant, hides=policy.hides)
         self.startup = startup
+        self.application_name = startup.application_name
         self.shared = policy
         self.tracker = Tracker(startup.values(policy.catalog.path_of(startup.user)), startup.user, grant)
 
@@ -151,4 +159,11 @@ class State:
     def report_refusal(self, refusal: Refusal, statement: StatementPlan) -> None:
         """Tell the observer that the refusal goes to the client."""
         self.observer.statement(statement, self.startup.user, None)
-        self.observer.refused(refusal, statement, self.startup.user, self.startup.database)
+        self.observer.refused(refusal, statement, self.who())
+
+    def who(self) -> Who:
+        """Return who this is, for a log."""
+        startup = self.startup
+        return Who(
+            startup.user, startup.database, self.application_name, self.client_address, self.backend_pid
+        )

@@ -104,6 +104,8 @@ def _refused(statement: StatementPlan, refusal: Refusal) -> StatementPlan:
         deletes=None,
         bypass=None,
         hard=False,
+        removed=(),
+        restores=None,
     )
 
 

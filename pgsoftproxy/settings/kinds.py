@@ -70,6 +70,12 @@ def _reason(text: str) -> str:
     return text
 
 
+def _audit_target(target: str) -> str:
+    if "\0" in target or (target not in ("", "log") and "/" not in target):
+        raise ValueError("needs a folder, so that a name is not taken for another word")
+    return target
+
+
 Port = Annotated[int, Field(ge=0, le=65535), Must("an integer between 0 and 65535")]
 Count = Annotated[int, Field(ge=1, le=1_000_000), Must("an integer between 1 and 1000000")]
 Workers = Annotated[int, Field(ge=1, le=256), Must("an integer between 1 and 256")]
@@ -121,6 +127,7 @@ TlsChoice = Annotated[
     Field(strict=False),
     Must('"disable", "allow", "prefer", "require", "verify-ca" or "verify-full"'),
 ]
+AuditTarget = Annotated[str, AfterValidator(_audit_target), Must('the path of a file, "log" or ""')]
 FilePath = Annotated[str, Field(min_length=1), Must("the path of a file")]
 Choice = Annotated[Action, Field(strict=False), Must('"refuse", "warn" or "allow"')]
 ViewChoice = Annotated[Views, Field(strict=False), Must('"expand" or "refuse"')]

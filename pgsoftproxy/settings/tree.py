@@ -18,6 +18,7 @@ from pgsoftproxy.settings.access import Auth, ClientTls, UpstreamTls
 from pgsoftproxy.settings.kinds import (
     Acceptances,
     Address,
+    AuditTarget,
     Bytes,
     Choice,
     Count,
@@ -113,6 +114,12 @@ class Logs(Section):
     ] = Field(default="info", description="The least severe level that is logged.")
     sql_literals: Flag = Field(
         default=False, description="Log SQL with its literals, which may be personal data."
+    )
+    audit: AuditTarget = Field(
+        default="",
+        description="Where each refusal, look at other than live rows, physical deletion and call of "
+        '`pgsoftproxy.restore` is recorded as a line of JSON: the path of a file, or `"log"`; empty for nowhere. '
+        "SIGHUP opens the file anew.",
     )
 
 

@@ -132,6 +132,11 @@ SCHEMA: Final = ord("s")
 TABLE: Final = ord("t")
 
 
+def backend_pid(body: bytes) -> int:
+    """Return the process id at the head of a BackendKeyData."""
+    return int.from_bytes(body[: _INT.size], "big")
+
+
 def message(kind: int, body: bytes) -> bytes:
     """Build one message."""
     return _HEAD.pack(bytes((kind,)), len(body) + 4) + body

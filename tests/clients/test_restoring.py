@@ -65,7 +65,9 @@ def shop(database: Database, start_proxy: Start, tmp_path: Path) -> Iterator[Sho
     assert lifecycle.command("migrate", "--yes", "--json")[0] == 0
     database.execute(f"{LATER} GRANT EXECUTE ON FUNCTION pgsoftproxy.restore TO {clerk}")
     database.execute(f"GRANT SELECT, UPDATE ON users, orders TO {clerk}")
-    proxy = start_proxy(database, f"{RULES}[roles.{clerk}]\nrestore = true\n", **REQUIRE)
+    proxy = start_proxy(
+        database, f"{RULES}[roles.{clerk}]\nrestore = true\n", **REQUIRE, logs={"audit": "log"}
+    )
     yield Shop(database, lifecycle, proxy, clerk)
     database.execute(f"DROP OWNED BY {clerk}; DROP ROLE {clerk}")
 
@@ -93,6 +95,22 @@ REFUSED = (
     "SELECT * FROM undoing",
     "/* pgsoftproxy: visibility=all */ SELECT undo()",
 )
+
+
+def test_each_call_is_recorded_with_the_deletion_that_its_text_names(shop: Shop) -> None:
+    calls = ("pgsoftproxy.restore(deletion => '{}')", "pgsoftproxy.restore(deletion => '{}'::uuid)", CALL)
+    deletions = []
+    with psycopg.connect(shop.proxy.dsn(user=shop.clerk), autocommit=True) as clerk:
+        for call in calls:
+            clerk.execute("DELETE FROM users WHERE id = 1")
+            deletions += [
+                str(row[0]) for row in shop.database.execute("SELECT deletion_id FROM users WHERE id = 1")
+            ]
+            clerk.execute(f"SELECT * FROM {call.format(deletions[-1])}".encode())
+            assert shop.live() == [(1, 2), (1, 2, 3)]
+    told = [entry for entry in shop.proxy.logs() if entry.get("of") == "restore_called"]
+    assert {(entry["user"], entry["kind"]) for entry in told} == {(shop.clerk, "select")}
+    assert [entry.get("deletion_id") for entry in told] == [*deletions[:2], None]
 
 
 def test_who_may_not_restore_is_refused_wherever_the_call_stands(shop: Shop) -> None:

@@ -12,6 +12,7 @@ PIECES = (
     *" \t\n\v.,;:()[]+-*/<>=~!@#%^&|`?$'\"\\\0\1\x08é_",
     *("--", "/*", "*/", "E'", "U&", "select", "x1", "e5", "0x1F", "1_000", "1e5", "1.5", "$1", "007", "12345678901"),
     *("'a'", "''", "'o''k'", "'\n'", "' '", '"t"', '""', '"a""b"', "'é'", "'\\'", "' -", "'--", "E'a'", "'\t"),
+    *("/* x */", "/**/", "/* PGS */", "/*pgsoftproxy: x*/", "/*é*/", "/*\1*/", "*/*"),
     *("2099999999", "2100000000", "2200000000", "0123456789", "123456789012345678", "1234567890123456789", "1.", ".5"),
 )  # fmt: skip
 texts = st.lists(st.sampled_from(PIECES) | st.integers(0, 2**65).map(str), max_size=12).map("".join)
@@ -42,6 +43,8 @@ def test_a_shape_is_the_planners_or_none(text: str) -> None:
         "SELECT 1.5, 007.250 , -0.0",
         "SELECT 'a', '', 'it''s', '''', '-- /* $1 \t\v', 'x'\n- 1, ('y')-2",
         "INSERT INTO t VALUES ('a','b',NULL,1.5);",
+        "/*traceparent='00-ab-cd-01'*/ SELECT 1/**//* ' \" -- */+/***/2/*/ */",
+        "SELECT a /* no literal */",
         'SELECT "app"."t"."id" FROM "app"."t" WHERE "t"."na""me"=\'x\' AND "b"=2',
     ],
 )
@@ -52,7 +55,9 @@ def test_plain_texts_have_one(text: str) -> None:
 
 @pytest.mark.parametrize("masks", [Masks(), PythonMasks()])
 @pytest.mark.parametrize(
-    "text", ["SELECT 1 -- 2", "SELECT 1 /* 2 */", "SELECT 1.", "SELECT .5", "SELECT 1e5", "SELECT $1",
+    "text", ["SELECT 1 -- 2", "SELECT 1 /* /* 2 */ */", "SELECT 1 /* 2 ", "SELECT 1 /*", "SELECT 1 /*/",
+             "SELECT 1 /* pgsoftproxy: x */", "SELECT 1 /* é */", "SELECT 1 /*\5*/",
+             "SELECT 1.", "SELECT .5", "SELECT 1e5", "SELECT $1",
              "SELECT 0x1F", "SELECT 1_000", "SELECT 2147483647", "SELECT 0123456789", "SELECT 1234567890123456789",
              "SELECT 1.5.", "SELECT 1'a'", "SELECT é1", "SELECT 1\v", "x" * 9000, "SELECT 'a", "SELECT 'a'\n'b'",
              "SELECT 'a' --", "SELECT 'a'--", "SELECT 'a' ' b'", "SELECT E'a'", "SELECT U&'a'", 'SELECT U&"a"',

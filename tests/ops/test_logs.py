@@ -9,6 +9,7 @@ import pytest
 from pgsoftproxy.errors import Refusal, UpstreamUnavailable
 from pgsoftproxy.model.context import VisibilityMode
 from pgsoftproxy.model.policy import Problem
+from pgsoftproxy.model.who import Who
 from pgsoftproxy.ops.logs import Once, adopt_standard_logging, describe_text, make_logger
 from pgsoftproxy.ops.metrics import Metrics, RefusedBecause
 from pgsoftproxy.ops.reporter import REPEAT_SECONDS, Reporter
@@ -16,6 +17,9 @@ from pgsoftproxy.rewrite.plan import Kind, Outcome, StatementPlan, Warned
 
 SECRET = b"SELECT * FROM users WHERE deleted_at IS NOT NULL AND email = 'bob@example.org'"
 READ = StatementPlan(Kind.SELECT, Outcome.REWRITTEN, guarded=("app.users",), names_column=True)
+
+
+ALICE, SUPPORT = Who("alice", "shop"), Who("support", "shop")
 
 
 class Bench:
@@ -165,7 +169,7 @@ def test_hint_shows_the_text_where_the_operator_asked_for_it() -> None:
 def test_refusal_is_logged_in_our_words_only(sqlstate: str, message: str, shown: bool) -> None:
     bench = Bench()
     plan = StatementPlan(Kind.TRUNCATE, Outcome.REFUSED)
-    bench.reporter.refused(Refusal(sqlstate, message), plan, "alice", "shop")
+    bench.reporter.refused(Refusal(sqlstate, message), plan, ALICE)
     assert bench.events[0]["event"] == "statement_refused"
     assert (bench.events[0]["user"], bench.events[0]["database"]) == ("alice", "shop")
     assert (message in str(bench.events[0].get("reason"))) is shown
@@ -175,16 +179,16 @@ def test_burst_of_one_refusal_is_one_line_with_a_count() -> None:
     bench = Bench()
     plan = StatementPlan(Kind.TRUNCATE, Outcome.REFUSED)
     for _ in range(50):
-        bench.reporter.refused(Refusal("0A000", "no"), plan, "alice", "shop")
+        bench.reporter.refused(Refusal("0A000", "no"), plan, ALICE)
     bench.now = REPEAT_SECONDS
-    bench.reporter.refused(Refusal("0A000", "no"), plan, "alice", "shop")
+    bench.reporter.refused(Refusal("0A000", "no"), plan, ALICE)
     assert [event.get("suppressed") for event in bench.events] == [None, 49]
 
 
 def test_each_use_of_another_visibility_is_logged_and_counted() -> None:
     bench = Bench()
     for _ in range(2):
-        bench.reporter.bypass(VisibilityMode.DELETED, "support")
+        bench.reporter.bypass(StatementPlan(Kind.SELECT, bypass=VisibilityMode.DELETED), SUPPORT)
     assert [(e["event"], e["visibility"], e["role"]) for e in bench.events] == [
         ("visibility_used", "deleted", "support")
     ] * 2
@@ -194,7 +198,7 @@ def test_each_use_of_another_visibility_is_logged_and_counted() -> None:
 def test_each_hard_delete_is_logged_and_counted() -> None:
     bench = Bench()
     for kind in (Kind.DELETE, Kind.DELETE, Kind.TRUNCATE):
-        bench.reporter.hard_delete(kind, "dpo")
+        bench.reporter.hard_delete(StatementPlan(kind, hard=True), Who("dpo", "shop"))
     assert [(e["event"], e["kind"], e["role"]) for e in bench.events] == [
         ("hard_delete", kind, "dpo") for kind in ("delete", "delete", "truncate")
     ]

@@ -23,12 +23,19 @@ STRINGS = (
 )  # fmt: skip
 PLAIN = tuple(f"'{text}'" for text in (*STRINGS, "\\", "\\''", "a\\b"))
 ESCAPED = tuple(f"{letter}'{text}'" for letter in "eE" for text in (*STRINGS, "\\\\", "\\\\''"))
+COMMENTS = (
+    "/**/", "/***/", "/*/ */", "/* 1 */", "/*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/",
+    "/* ' */", '/*"*/', "/*--*/", "/*\n*/", "/* é漢 */", "/* _sd */", "/*+ SeqScan(users) */",
+    "/* ; DELETE FROM users */",
+    "/*" + "x" * 200 + "*/", "/*$$*/", "/*\\*/",
+)  # fmt: skip
 CLASSES = {
     re.compile(r"[0-9]{1,9}|1[0-9]{9}|20[0-9]{8}"): INTEGERS,
     re.compile(r"[0-9]+"): BIGINTS,
     re.compile(r"[0-9.]+"): NUMERICS,
     re.compile(r"'.*", re.DOTALL): PLAIN,
     re.compile(r"[eE]'.*", re.DOTALL): ESCAPED,
+    re.compile(r"/\*.*", re.DOTALL): COMMENTS,
 }
 
 

@@ -39,11 +39,12 @@ class Judgement:
     warnings: tuple[Warned, ...] = ()
     observed: tuple[str, ...] = ()
     bypass: VisibilityMode | None = None
+    restores: bool = False
 
     def __add__(self, other: "Judgement") -> "Judgement":
         """Return both."""
         warnings, observed = self.warnings + other.warnings, self.observed + other.observed
-        return Judgement(warnings, observed, self.bypass or other.bypass)
+        return Judgement(warnings, observed, self.bypass or other.bypass, self.restores or other.restores)
 
 
 NOTHING = Judgement()
@@ -189,9 +190,10 @@ def _require_restore(what: str, surroundings: Surroundings) -> None:
 
 
 def _judge(what: str, findings: Iterable[Finding], surroundings: Surroundings) -> Judgement:
-    judgement = NOTHING
     every = tuple(findings)
-    _require_grants(what, {finding.kind for finding in every}, surroundings)
+    kinds = {finding.kind for finding in every}
+    _require_grants(what, kinds, surroundings)
+    judgement = Judgement(restores=RoutineClass.RESTORING in kinds and surroundings.policy.hides)
     for finding in every:
         if finding.observed:
             judgement += Judgement(observed=(finding.what,))
