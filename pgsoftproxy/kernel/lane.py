@@ -343,7 +343,7 @@ class Lane:
         text: cython.p_uchar = data
         codes: cython.p_uchar = self._codes
         pos: cython.Py_ssize_t = self.skip
-        length: cython.int
+        length: cython.Py_ssize_t  # a frame may be the longest, whose end an int does not hold
         kind: cython.int
         code: cython.int
         known: Known

@@ -135,6 +135,16 @@ def test_a_status_that_nobody_foresaw_is_the_cores() -> None:
     assert session._state.in_transaction
 
 
+def test_the_longest_frame_that_there_can_be_passes_piece_by_piece() -> None:
+    session = opened()
+    ask(session, QUERY)
+    begun = ROW_DESCRIPTION + b"D\x7f\xff\xff\xff" + bytes(10)
+    assert answer(session, begun) == begun
+    assert session.lane.open
+    assert session.lane.skip == 0x7FFFFFFF - 4 - 10
+    assert answer(session, bytes(1000)) == bytes(1000)
+
+
 @pytest.mark.parametrize(
     "wrong", [ROW_DESCRIPTION, BOUND, PARSED, complete(b"SELECT 1"), ready(), b"2\0\0\0\5!"]
 )
