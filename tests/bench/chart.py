@@ -22,6 +22,7 @@ COLOURS = {PGBOUNCER: "#8a8f98", PGPOOL: "#c9a227", OURS: "#2a6fdb"}
 TITLES = {PROTECTED: "table protected", PLAIN: "table not protected"}
 BARS = "CPU of the middle, microseconds per query (pgbench -S)"
 CURVES = "CPU of the middle, microseconds per query, as things grow (both axes logarithmic)"
+ABOUT = "Bars for PgBouncer, Pgpool-II and pgsoftproxy in each mode of pgbench, and below them a panel for each curve."
 STYLE = """\
 <style>
 text { font: 12px sans-serif; fill: #1f2328; }
@@ -48,7 +49,8 @@ def chart(ledger: Ledger) -> str:
     panels, end = _panels(ledger, bottom + 30)
     shapes = "\n".join((*bars, *panels))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {end:.0f}" role="img">\n{STYLE}\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {end:.0f}" role="img">\n'
+        f"<title>{BARS}</title>\n<desc>{ABOUT}</desc>\n{STYLE}\n"
         f'<rect class="back" width="{WIDTH}" height="{end:.0f}"/>\n{shapes}\n</svg>\n'
     )
 

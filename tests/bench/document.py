@@ -45,6 +45,10 @@ WHY = {
         "and shape), libc 4 %, the lane 3.7, the wires 1.7, what they write 1.1, the selector 0.9, the mask of "
         "literals 0.7. What was tried beside and did not show is in decision 12."
     ),
+    "rate.two": (
+        "The middle is busy for a quarter of a core: the server and pgbench take the rest. What its own CPU would "
+        "allow is told below."
+    ),
     "rate": (
         "The cores are the server's and pgbench's, the middle has a quarter of them: what is there to win is "
         "PgBouncer's own figure in the same rounds, which is not twice Pgpool-II's either."
@@ -158,7 +162,13 @@ def reasons(rows: Sequence[str]) -> list[str]:
 
 def about(version: int, load: float, seconds: float) -> dict[str, str]:
     """Return the machine with its load before the run, the versions, and the command."""
-    command = "make bench" + (f' ARGS="{" ".join(sys.argv[1:])}"' if sys.argv[1:] else "")
+    given = sys.argv[1:]
+    if given[:3] == ["--docs", "docs", "--extras"]:
+        # What `make bench` gives by itself.
+        given = given[3:]
+    curves = " CURVES=1" if given[:1] == ["--curves"] else ""
+    given = given[1:] if curves else given
+    command = f"make bench{curves}" + (f' ARGS="{" ".join(given)}"' if given else "")
     versions = {
         f"PostgreSQL {version}": _printed(find_programs(version), "postgres"),
         "pgbench": _printed(embedded_programs() or find_programs(version), "pgbench"),
@@ -171,7 +181,9 @@ def about(version: int, load: float, seconds: float) -> dict[str, str]:
         "took": f"{seconds / 60:.0f} minutes",
         "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory()} GiB, Linux {platform.release()}",
         "load of the minute before": f"{load:.2f}",
-        "pgsoftproxy": f"{__version__}, Python {platform.python_version()}",
+        "pgsoftproxy": ", ".join(
+            filter(None, (__version__, _commit(), f"Python {platform.python_version()}"))
+        ),
         **{name: told for name, told in versions.items() if told},
     }
 
@@ -182,6 +194,13 @@ def _printed(folder: Path | None, name: str) -> str:
         return ""
     done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
     return (done.stdout or done.stderr).partition("\n")[0]
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return f"commit {done.stdout.strip()}" if done.returncode == 0 else ""
 
 
 def _processor() -> str:
