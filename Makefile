@@ -16,7 +16,7 @@ JOBS ?= 2
 FUZZ_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(NUMBER),--number $(NUMBER)) $(if $(VERSIONS),--versions $(VERSIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all fuzz fuzz-protocol fuzz-relations race check clients bench bench-quick clean
+.PHONY: help setup demo test test-all fuzz fuzz-protocol fuzz-relations race soak check clients bench bench-quick clean
 
 help:  ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ fuzz-relations: $(READY)  ## random foreign keys against the twin: SECONDS=n for
 
 race: $(READY)  ## deletions beside new children: PAIRS=n for each of VERSIONS=15,18, SEED=s
 	$(BIN)/python -m tests.relations.race --pairs $(or $(PAIRS),2000) $(FUZZ_OPTIONS) $(ARGS)
+
+soak: $(READY)  ## 500 clients, lost connections, restarts, reloads: MINUTES=10; is an answer wrong, is anything left?
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: $(READY)  ## what CI checks besides the tests: ruff, formatting, mypy
 	$(BIN)/ruff check .

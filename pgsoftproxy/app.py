@@ -92,9 +92,10 @@ class App:
 
     async def start(self) -> None:
         """Listen. Raises ConfigError if the configuration does not fit the database, or a port is taken."""
-        settings = self._settings
+        settings, loop = self._settings, asyncio.get_running_loop()
+        self._metrics.figures.tasks = lambda: len(asyncio.all_tasks(loop))
         if self._orders is not None:
-            self._orders.listen(asyncio.get_running_loop().call_soon_threadsafe, self._tasks.start)
+            self._orders.listen(loop.call_soon_threadsafe, self._tasks.start)
         try:
             await self._open_catalog()
         except ConfigError as error:

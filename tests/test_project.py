@@ -20,6 +20,7 @@ MENU = {
     "fuzz-protocol",
     "fuzz-relations",
     "race",
+    "soak",
     "setup",
     "demo",
     "test",

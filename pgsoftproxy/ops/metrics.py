@@ -5,7 +5,7 @@ a sample only when scraped, so that the query path pays one dict update. Must no
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -88,6 +88,8 @@ class Figures:
     worker_restarts: int = 0
     ready: bool = False
     draining: bool = False
+    tasks: Callable[[], int] = int
+    """Counts the tasks of the event loop; called on the thread that serves a scrape."""
     plan_cache: CacheFigures = field(default_factory=CacheFigures)
 
 
@@ -314,6 +316,7 @@ class _Counted(Collector):
         yield _counter("worker_restarts", words, figures.worker_restarts)
         yield _gauge("ready", "1 if new clients are served.", figures.ready and not figures.draining)
         yield _gauge("draining", "1 while the proxy shuts down.", figures.draining)
+        yield _gauge("tasks", "Tasks of the event loop, those of sessions among them.", figures.tasks())
         build = GaugeMetricFamily("pgsoftproxy_build_info", "The version that runs.", labels=("version",))
         build.add_metric((__version__,), 1)
         yield build
