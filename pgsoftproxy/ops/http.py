@@ -24,14 +24,21 @@ class OpsServer:
             reason = error.strerror or error
             raise ConfigError((f"metrics: cannot listen on {host}:{port}: {reason}",)) from error
         self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="ops-http", daemon=True)
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, name="ops-http", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop serving and release the port."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._closing = True
+        self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
         self._thread.join()
+        self._server.server_close()
+
+    def _serve(self) -> None:
+        # `serve_forever` looks twice a second whether it is over: each end of a proxy would wait for that.
+        while not self._closing:
+            self._server.handle_request()
 
 
 def _server_class(family: int) -> type[ThreadingHTTPServer]:

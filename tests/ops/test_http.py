@@ -1,5 +1,7 @@
 """The operator's port."""
 
+import socket
+import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 
@@ -70,6 +72,16 @@ def test_taken_port_is_a_configuration_error(ops: OpsServer) -> None:
         ConfigError, match=f"metrics: cannot listen on 127.0.0.1:{ops.port}: Address already in use"
     ):
         OpsServer("127.0.0.1", ops.port, Metrics())
+
+
+def test_the_end_waits_for_nobody_and_leaves_nothing() -> None:
+    ops = OpsServer("127.0.0.1", 0, Metrics())
+    with socket.create_connection(("127.0.0.1", ops.port)):  # one who never asks
+        assert get(ops, "/healthz")[0] == 200
+        ops.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", ops.port))
+    assert "ops-http" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_serves_on_ipv6() -> None:
