@@ -8,8 +8,9 @@ from typing import Any
 
 import psycopg
 
+from tests.clusters import ServerUnavailable
 from tests.processes import free_port
-from tests.servers import SETTINGS, START_SECONDS, ServerUnavailable, StopMode, embedded_programs
+from tests.servers import SETTINGS, START_SECONDS, StopMode, embedded_programs
 
 STOP_SIGNALS = {"smart": "SIGTERM", "fast": "SIGINT", "immediate": "SIGQUIT"}
 

@@ -20,7 +20,8 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.processes import alive, children, free_port, identity, owned_directory, readable
+from tests.clusters import ServerUnavailable, new_cluster
+from tests.processes import alive, children, free_port, identity, owned_directory
 
 StopMode = Literal["smart", "fast", "immediate"]
 
@@ -37,10 +38,6 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] %u@%d ",
 }
 TRUST = "local all all trust\nhost all,replication all 127.0.0.1/32 trust\n"
-
-
-class ServerUnavailable(Exception):
-    """A server of the wanted version cannot be had, or did not start; the message says why."""
 
 
 class Server(Protocol):
@@ -111,12 +108,14 @@ class LocalServer:
         self.port = free_port()
         self.user = "postgres"
         self.directory = owned_directory("pgsoftproxy-server-")
-        self._programs = readable(programs, self.directory)
+        cluster = new_cluster(programs)
+        self._programs = cluster.programs
         self.bin: Path | None = embedded_programs() or programs
         self._log = self.directory / "log"
         self._data = self.directory / "data"
         self._process: subprocess.Popen[bytes] | None = None
-        self._initialise({**SETTINGS, **(settings or {})}, hba)
+        cluster.copy(self._data)
+        self._configure({**SETTINGS, **(settings or {})}, hba)
 
     def dsn(self, dbname: str = "postgres", user: str | None = None) -> str:
         """Return a connection string for one of its databases."""
@@ -174,26 +173,10 @@ class LocalServer:
         finally:
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _initialise(self, settings: Mapping[str, str], hba: str) -> None:
-        done = self._run(
-            "initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C",
-            "--pgdata", str(self._data),
-        )  # fmt: skip
-        if done.returncode:
-            output = done.stderr + done.stdout
-            raise ServerUnavailable(f"initdb of PostgreSQL {self.version} failed:\n{output}")
+    def _configure(self, settings: Mapping[str, str], hba: str) -> None:
         with (self._data / "postgresql.auto.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
         (self._data / "pg_hba.conf").write_text(hba)
-
-    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(self._programs / program), *arguments],
-            capture_output=True,
-            text=True,
-            cwd=self.directory,
-            **identity(),
-        )
 
     def _started(self) -> bool:
         place = [
