@@ -39,10 +39,10 @@ demo: $(READY)  ## delete a row through the proxy, and see that it is gone and s
 	$(BIN)/pgsoftproxy demo $(ARGS)
 
 test: $(READY)  ## the tests, without the slow ones
-	$(BIN)/pytest -n $(JOBS) -m "not slow" $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS)
 
 test-all: $(READY)  ## all tests; the slow ones need root, sqlsmith, promtool and strace
-	$(BIN)/pytest -n $(JOBS) $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 fuzz: $(READY)  ## random statements against the twin: SECONDS=n for each of VERSIONS=15,18, SEED=s
 	$(BIN)/python -m tests.oracle.fuzz --seconds $(or $(SECONDS),60) $(FUZZ_OPTIONS) $(ARGS)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Condition, Thread
 from typing import IO, Any
@@ -14,6 +14,7 @@ from typing import IO, Any
 import pytest
 
 from tests.fix_servers import Database
+from tests.nursery import bear
 from tests.servers import Server
 
 ROOT = Path(__file__).parent.parent
@@ -22,10 +23,25 @@ WAIT_SECONDS = 30.0
 Event = dict[str, Any]
 
 
-class RunningProxy:
-    """A proxy process, its ports, and what it logs."""
+def start_anew(arguments: Sequence[str], folder: Path, environ: Mapping[str, str]) -> "subprocess.Popen[str]":
+    """Run `pgsoftproxy` with these arguments; what it prints comes from its `stdout`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pgsoftproxy", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        cwd=folder,
+        env=environ,
+        start_new_session=True,
+    )
 
-    def __init__(self, config: Path, server: Server, dbname: str) -> None:
+
+class RunningProxy:
+    """A proxy process, its ports, and what it logs; `anew` starts Python for it, as an operator's system does."""
+
+    def __init__(self, config: Path, server: Server, dbname: str, *, anew: bool = False) -> None:
         self.config = config
         self.host = "127.0.0.1"
         self._user = server.user
@@ -34,17 +50,8 @@ class RunningProxy:
         self._events: list[Event] = []
         self._changed = Condition()
         self._ended = False
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "pgsoftproxy", "run", "--config", str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            cwd=config.parent,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            start_new_session=True,
-        )
+        arguments, environ = ("run", "--config", str(config)), {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.process = (start_anew if anew else bear)(arguments, config.parent, environ)
         assert self.process.stdout is not None
         self._reader = Thread(target=self._read, args=(self.process.stdout,), daemon=True)
         self._reader.start()
@@ -177,6 +184,36 @@ def config_text(
     for name, section in (sections or {}).items():
         merged[name] = {**merged.get(name, {}), **section}
     return f"{toml(merged)}\n{extra}\n"
+
+
+class Proxies:
+    """Proxies before one server, one for each configuration that is asked for, and a folder for their files."""
+
+    def __init__(self, server: Server, folder: Path, dbname: str = "postgres") -> None:
+        self.server = server
+        self.folder = folder
+        self._dbname = dbname
+        self._made: dict[str, RunningProxy] = {}
+
+    def get(self, extra: str = "", **sections: Any) -> RunningProxy:
+        """Return the proxy of that configuration, started when first asked for."""
+        text = config_text(self.server, self._dbname, extra, sections)
+        if text not in self._made:
+            config = self.folder / f"proxy{len(self._made)}.toml"
+            config.write_text(text)
+            self._made[text] = RunningProxy(config, self.server, self._dbname)
+        return self._made[text]
+
+    def stop(self) -> list[str]:
+        """Stop them all, at once; print, and return, what each has printed."""
+        for proxy in self._made.values():
+            proxy.process.send_signal(signal.SIGTERM)
+        outputs = []
+        for proxy in self._made.values():
+            proxy.stop()
+            outputs.append(proxy.output())
+        print(*outputs, sep="\n")
+        return outputs
 
 
 @pytest.fixture

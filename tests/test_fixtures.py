@@ -1,12 +1,16 @@
 """The fixtures keep their own promises."""
 
+import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.fix_proxy import toml
+from tests.fix_proxy import RunningProxy, start_anew, toml
 from tests.fix_servers import Database
+from tests.nursery import bear
 from tests.servers import LocalServer, Server
 
 
@@ -34,6 +38,31 @@ def test_a_killed_server_comes_back_on_its_port(new_server: Callable[..., LocalS
     assert server.port == port
     with psycopg.connect(server.dsn()) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_proxy_that_is_forked_ends_as_one_that_is_started_does(tmp_path: Path) -> None:
+    ends = []
+    for start in (start_anew, bear):
+        process = start(("run", "--config", "absent.toml"), tmp_path, os.environ)
+        assert process.stdout is not None
+        with process.stdout as printed:
+            ends.append((printed.read(), process.wait(), process.poll()))
+    assert ends[0] == ends[1]
+    assert ends[0][1:] == (2, 2)
+
+
+def test_a_proxy_that_is_forked_has_a_session_a_folder_and_an_environment_of_its_own(
+    database: Database, start_proxy: Callable[..., RunningProxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGSOFTPROXY_LIMITS__CONNECTIONS", "7")
+    proxy = start_proxy(database)
+    assert proxy.metric("pgsoftproxy_connections_limit") == 7
+    pid = proxy.process.pid
+    assert os.getsid(pid) == pid
+    assert Path(f"/proc/{pid}/cwd").readlink() == proxy.config.parent
+    assert {Path(f"/proc/{pid}/fd/{number}").readlink().name[:4] for number in (1, 2)} == {"pipe"}
+    proxy.process.kill()
+    assert proxy.process.wait(30) == -signal.SIGKILL
 
 
 def test_sections_are_written_as_toml() -> None:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.access.authority import Authority
-from tests.fix_proxy import RunningProxy, config_text
+from tests.fix_proxy import Proxies, RunningProxy
 from tests.fix_servers import VERSIONS
 from tests.servers import LocalServer, execute, local_server
 
@@ -52,20 +51,9 @@ def shop(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
 @pytest.fixture(scope="module")
 def front(shop: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartProxy]:
     """Give a factory of proxies before that server, one for each set of sections: `front(client_tls={...})`."""
-    made: dict[str, RunningProxy] = {}
-
-    def start(extra: str = "", **sections: Any) -> RunningProxy:
-        text = config_text(shop, "postgres", TABLES + extra, sections)
-        if text not in made:
-            config = tmp_path_factory.mktemp("front") / "proxy.toml"
-            config.write_text(text)
-            made[text] = RunningProxy(config, shop, "postgres")
-        return made[text]
-
-    yield start
-    for proxy in made.values():
-        proxy.stop()
-        print(proxy.output())
+    proxies = Proxies(shop, tmp_path_factory.mktemp("front"))
+    yield lambda extra="", **sections: proxies.get(TABLES + extra, **sections)
+    proxies.stop()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from tests.access.authority import Authority, trusting
 from tests.access.conftest import SCHEMA, TABLES
 from tests.clients.raw import RawClient, startup
 from tests.clients.shop import Target
-from tests.fix_proxy import RunningProxy, config_text
+from tests.fix_proxy import Proxies, RunningProxy
 from tests.fix_servers import VERSIONS
 from tests.servers import LocalServer, execute, local_server
 
@@ -61,13 +61,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
     made.destroy()
 
 
-class Fronts:
-    """Proxies before one server, one for each configuration, and a folder for their files."""
-
-    def __init__(self, server: LocalServer, folder: Path) -> None:
-        self.server = server
-        self.folder = folder
-        self.made: dict[str, RunningProxy] = {}
+class Fronts(Proxies):
+    """Proxies that ask for passwords."""
 
     def file(self, name: str, *lines: str) -> str:
         path = self.folder / name
@@ -80,13 +75,7 @@ class Fronts:
         )
 
     def start(self, auth: dict[str, Any], **sections: Any) -> RunningProxy:
-        given = {"auth": {"method": "scram", "failure_delay": 0, **auth}, **sections}
-        text = config_text(self.server, "postgres", TABLES, given)
-        if text not in self.made:
-            config = self.folder / f"{len(self.made)}.toml"
-            config.write_text(text)
-            self.made[text] = RunningProxy(config, self.server, "postgres")
-        return self.made[text]
+        return self.get(TABLES, auth={"method": "scram", "failure_delay": 0, **auth}, **sections)
 
     def encrypted(self, own: tuple[str, str]) -> RunningProxy:
         return self.start({"query": QUERY}, client_tls={"mode": "prefer", "cert": own[0], "key": own[1]})
@@ -97,11 +86,9 @@ def fronts(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Give the proxies."""
     made = Fronts(server, tmp_path_factory.mktemp("fronts"))
     yield made
-    for proxy in made.made.values():
-        proxy.stop()
-        assert PASSWORD not in proxy.output()
-        assert "SCRAM-SHA-256$" not in proxy.output()
-        print(proxy.output())
+    for output in made.stop():
+        assert PASSWORD not in output
+        assert "SCRAM-SHA-256$" not in output
 
 
 def conninfo(proxy: RunningProxy, user: str, **more: str) -> str:

@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from tests.access.authority import Authority, trusting
 from tests.access.conftest import SCHEMA, TABLES, StartProxy
-from tests.fix_proxy import RunningProxy, config_text
+from tests.fix_proxy import Proxies, RunningProxy, config_text
 from tests.fix_servers import VERSIONS
 from tests.processes import owned_directory
 from tests.servers import LocalServer, execute, find_programs, local_server
@@ -67,27 +67,20 @@ Before = Callable[..., RunningProxy]
 @pytest.fixture(scope="module")
 def before(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Before]:
     """Give a factory of proxies before that server: `before("require", ca=...)`."""
-    made: dict[str, RunningProxy] = {}
+    proxies = Proxies(server, tmp_path_factory.mktemp("before"))
 
     def start(
         mode: str, client_tls: dict[str, str] | None = None, auth: str = "", **keys: str
     ) -> RunningProxy:
-        sections: dict[str, dict[str, str]] = {
-            "upstream_tls": {"mode": mode, **keys},
-            "client_tls": client_tls or {},
-            "auth": {"method": "scram", "query": auth} if auth else {},
-        }
-        text = config_text(server, "postgres", TABLES, sections)
-        if text not in made:
-            config = tmp_path_factory.mktemp("before") / "proxy.toml"
-            config.write_text(text)
-            made[text] = RunningProxy(config, server, "postgres")
-        return made[text]
+        return proxies.get(
+            TABLES,
+            upstream_tls={"mode": mode, **keys},
+            client_tls=client_tls or {},
+            auth={"method": "scram", "query": auth} if auth else {},
+        )
 
     yield start
-    for proxy in made.values():
-        proxy.stop()
-        print(proxy.output())
+    proxies.stop()
 
 
 def conninfo(proxy: RunningProxy, user: str, **more: str) -> str:

@@ -154,7 +154,7 @@ def _database(server: LocalServer, name: str, options: str = "") -> Iterator[str
 def _proxy(server: LocalServer, folder: Path) -> Iterator[RunningProxy]:
     config = folder / "proxy.toml"
     config.write_text(config_text(server, "postgres", CONFIG, REQUIRE))
-    proxy = RunningProxy(config, server, "postgres")
+    proxy = RunningProxy(config, server, "postgres", anew=True)
     try:
         yield proxy
     finally:

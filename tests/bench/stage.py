@@ -126,7 +126,7 @@ def proxy(
     config = folder / f"{name}.toml"
     settings = {"limits": {"connections": CONNECTIONS}, **(sections or {})}
     config.write_text(config_text(server, PROTECTED, rules, settings))
-    running = RunningProxy(config, server, PROTECTED)
+    running = RunningProxy(config, server, PROTECTED, anew=True)
     try:
         yield running
     finally:
