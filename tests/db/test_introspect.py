@@ -370,7 +370,9 @@ def test_a_catalog_is_read_while_others_create_and_drop(database: Database) -> N
             relation = catalog_of(database).find("public", "base")
             assert relation is not None
             assert [column.name for column in relation.columns] == ["a", "b"]
-            assert {index.predicate for index in relation.unique_indexes} <= {"(b IS NULL)"}
+            # While the other changes the table, which takes a lock, what its indexes are about is not known.
+            known = [index for index in relation.unique_indexes if index.expressions is not None]
+            assert {index.predicate for index in known} <= {"(b IS NULL)"}
     finally:
         done.set()
         other.join()

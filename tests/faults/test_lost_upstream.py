@@ -36,7 +36,8 @@ WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND applicatio
 def own_server(
     request: pytest.FixtureRequest, new_server: Callable[..., LocalServer]
 ) -> Iterator[LocalServer]:
-    server = new_server(request.param)
+    # Servers of the tests confirm what a crash can undo; this one is killed, and must still have its tables.
+    server = new_server(request.param, synchronous_commit="on")
     execute(server.dsn(), SHOP)
     yield server
 
