@@ -19,6 +19,8 @@ from tests.servers import Server
 
 ROOT = Path(__file__).parent.parent
 WAIT_SECONDS = 30.0
+PYTHON = sys.executable
+"""A test that puts another program in its place is to have that one."""
 
 Event = dict[str, Any]
 
@@ -51,7 +53,8 @@ class RunningProxy:
         self._changed = Condition()
         self._ended = False
         arguments, environ = ("run", "--config", str(config)), {**os.environ, "PYTHONPATH": str(ROOT)}
-        self.process = (start_anew if anew else bear)(arguments, config.parent, environ)
+        start = start_anew if anew or sys.executable != PYTHON else bear
+        self.process = start(arguments, config.parent, environ)
         assert self.process.stdout is not None
         self._reader = Thread(target=self._read, args=(self.process.stdout,), daemon=True)
         self._reader.start()
