@@ -13,7 +13,6 @@ cdef class Wire:
     cdef Lane _lane
     cdef object _leave
     cdef Wire _peer
-    cdef object _touched
     cdef Scanner _scanner
     cdef object _flows
     cdef object _waiting

@@ -98,7 +98,6 @@ class Wire:
         self._lane: Any = None
         self._leave: Any = None
         self._peer: Any = None
-        self._touched: Any = None
         self._scanner: Any = None
         self._flows: Any = None
         self._waiting: Any = None  # a deque of what the socket did not take; None if nothing
@@ -118,17 +117,11 @@ class Wire:
         # By number: of a socket that it does not know the selector makes a text first, with its names at both ends.
         loop.add_reader(self._fd, self.readable)
 
-    def join(
-        self, peer: Any, lane: Any, leave: Callable[[], None], touched: Callable[[], None] | None
-    ) -> None:
-        """Carry what the lane takes to the other socket, and what it does not to the owner, after `leave`.
-
-        `touched` is told whenever the lane has carried something of the server's.
-        """
+    def join(self, peer: Any, lane: Any, leave: Callable[[], None]) -> None:
+        """Carry what the lane takes to the other socket, and what it does not to the owner, after `leave`."""
         self._peer = peer
         self._lane = lane
         self._leave = leave
-        self._touched = touched
 
     def own(self, owner: Any) -> None:
         """Tell another owner from now on."""
@@ -272,8 +265,6 @@ class Wire:
         """Write what goes on, give the rest to the owner; return whether nobody else has run."""
         if upto:
             self._peer.pour(BUFFER, upto)
-        if self._touched is not None:
-            self._touched()
         if rest is None:
             return not self._peer._lost
         self._leave()

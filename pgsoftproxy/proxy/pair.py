@@ -83,14 +83,14 @@ class Pair:
         if connection is not None:
             connection.abort()
 
-    def join(self, session: Session, touched: Callable[[], None] | None) -> None:
+    def join(self, session: Session) -> None:
         """Let lane and scanners of the session carry bytes from one socket to the other, where both are plain."""
         client, upstream = self._client, self._upstream
         if isinstance(client, Wire) and isinstance(upstream, Wire):
             from_client, from_upstream = session.streams()
-            client.join(upstream, session.lane, session.leave_lane, None)
+            client.join(upstream, session.lane, session.leave_lane)
             client.stream(*from_client)
-            upstream.join(client, session.lane, session.leave_lane, touched)
+            upstream.join(client, session.lane, session.leave_lane)
             upstream.stream(*from_upstream)
 
     def client_ended(self) -> None:

@@ -305,7 +305,7 @@ class Relay:
     def _log_in(self) -> None:
         self._logged_in = True
         self._services.reporter.session_opened(self.session.user, self.session.database)
-        self._pair.join(self.session, None)
+        self._pair.join(self.session)
         self._timer.cancel()
 
     def look(self, now: float) -> None:

@@ -191,9 +191,8 @@ class Core(Opening):
         """End the session with a FATAL ErrorResponse, unless that would be the second, or inside a cut-off frame."""
         if self.phase is Phase.CLOSED:
             return
-        as_told = self._client_ended and isinstance(
-            error, UpstreamLost
-        )  # the server's answer to the client's end
+        # The server's answer to the client's end.
+        as_told = self._client_ended and isinstance(error, UpstreamLost)
         if not (self._from_upstream.inside or self._client_side.left or as_told):
             self.to_client.append(backend.refusal(error.refusal, b"FATAL", self._state.codec))
             self._state.observer.error(error.sqlstate)

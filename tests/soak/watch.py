@@ -113,7 +113,7 @@ class Watch:
 def _least(count: Callable[[], int], deadline: float) -> int:
     """Ask again and again until nothing is left, or it is time; return what is."""
     while (number := count()) > 0 and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.1)  # what the proxy and the server still hold goes by itself: nothing tells when
     return number
 
 
